@@ -1,0 +1,45 @@
+//! What a reactor reports to whoever watches over it: rare, and nobody's session's business.
+
+use std::fmt;
+
+use crate::error::Errno;
+use crate::id::SessionId;
+
+/// Something that an operator may want to read in a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Incident {
+    /// Descriptors or memory ran out; the listener takes no callers for `Limits::listener_rest`.
+    ListenerRests {
+        /// Which listener, in the order in which they were given.
+        listener: usize,
+        /// What ran out.
+        errno: Errno,
+    },
+    /// A handler, or a framer, panicked; its session is closed with `HandlerPanicked`.
+    Panicked {
+        /// The session that was being served; `SessionId::NONE` outside of any session.
+        id: SessionId,
+        /// The panic's message.
+        message: String,
+    },
+    /// The server began to drain.
+    Draining {
+        /// How many sessions were open.
+        sessions: usize,
+    },
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Incident::ListenerRests { listener, errno } => {
+                write!(f, "listener {listener} rests: {errno}")
+            }
+            Incident::Panicked { id, message } => {
+                write!(f, "handler panicked, session {id} is closed: {message}")
+            }
+            Incident::Draining { sessions } => write!(f, "draining {sessions} sessions"),
+        }
+    }
+}

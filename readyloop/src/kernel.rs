@@ -1,0 +1,164 @@
+//! The seam: the only door to the operating system. `sys` (Linux) and `sim` are its two sides.
+//!
+//! The verbs are as few as a reactor needs, and none of them blocks but [`Kernel::wait`]. Every fd,
+//! flag and errno that means nothing to a session stays behind the seam; so do `EINTR` and the
+//! difference between epoll, poll and select.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::clock::Now;
+use crate::error::Errno;
+use crate::id::Token;
+pub use crate::readiness::{Interest, Ready, Trigger};
+pub use crate::wake::Wake;
+
+/// What became of a read or a write. Being blocked is not an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Io {
+    /// That many bytes were moved; at least one.
+    Done(usize),
+    /// `EAGAIN`: nothing can be moved now.
+    WouldBlock,
+    /// A read found the end of the peer's stream.
+    Finished,
+    /// The connection is broken.
+    Failed(Errno),
+}
+
+/// What became of an accept.
+#[derive(Debug)]
+pub enum Accept<S> {
+    /// A caller: non-blocking, close-on-exec, without Nagle's delay.
+    Socket(S, Address),
+    /// No caller waits.
+    Empty,
+    /// A caller was lost or forbidden before it was accepted (`ECONNABORTED`, `EPROTO`, `EPERM`,
+    /// …); try the next one.
+    Skipped(Errno),
+    /// A descriptor, or memory, is missing (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). When
+    /// `refused`, the reserve descriptor was spent to take the first caller from the backlog and
+    /// hang up on it.
+    Exhausted {
+        /// Why.
+        errno: Errno,
+        /// Whether one caller was taken and hung up on.
+        refused: bool,
+    },
+}
+
+/// How a socket is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Farewell {
+    /// What was written is delivered, then the stream ends (FIN).
+    Finish,
+    /// The peer is told that bytes are missing (RST): a cut stream never looks like a whole one.
+    Reset,
+}
+
+/// The operating system, as far as a reactor sees it. Reactor-thread only.
+///
+/// The ready list of a wait is read back by position ([`Kernel::ready`]), so that no event is
+/// copied into a second list. Registered sockets are reported by their token; closing a socket
+/// removes it from the interest list, though an event that is already in the ready list stays
+/// there.
+pub trait Kernel {
+    /// A connected, or connecting, stream.
+    type Socket: Send;
+    /// A listening socket.
+    type Listener: Send;
+
+    /// The monotonic clock.
+    fn now(&mut self) -> Now;
+
+    /// Fixed for the kernel's life. Under [`Trigger::Edge`] a socket is registered once for
+    /// everything, and `rearm` is never called.
+    fn trigger(&self) -> Trigger;
+
+    /// Sleeps until something is ready or `timeout` has passed; `None` is for ever. Returns the
+    /// length of the ready list, which is bounded, and 0 also when a signal interrupted the sleep.
+    /// A timeout is rounded up to the poller's resolution.
+    ///
+    /// # Errors
+    /// Only for a poller that can no longer work at all.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<usize, Errno>;
+
+    /// Entry `nth` of the last wait's ready list.
+    ///
+    /// # Panics
+    /// When `nth` is not below what the wait returned.
+    fn ready(&self, nth: usize) -> Ready;
+
+    /// The handle that wakes this kernel's `wait` from other threads.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// Takes notice of [`Token::WAKER`], so that it is not reported again for the same wake.
+    fn waker_seen(&mut self);
+
+    /// How many times the process was asked to end since the last call ([`Token::SIGNALS`]).
+    fn signals_seen(&mut self) -> usize;
+
+    /// Watches a listener for callers, under [`Token::listener`]`(number)`.
+    ///
+    /// # Errors
+    /// The poller's: `ENOSPC`, `ENOMEM`.
+    fn watch_listener(&mut self, listener: &Self::Listener, number: usize) -> Result<(), Errno>;
+
+    /// Stops reporting callers while the listener rests, or starts again. Does nothing under edge.
+    fn rest_listener(&mut self, listener: &Self::Listener, number: usize, rest: bool);
+
+    /// Takes one caller.
+    fn accept(&mut self, listener: &Self::Listener) -> Accept<Self::Socket>;
+
+    /// Ends a listener; callers in its backlog are reset by the kernel.
+    fn close_listener(&mut self, listener: Self::Listener);
+
+    /// Begins to connect. The socket becomes writable when the outcome is known.
+    ///
+    /// # Errors
+    /// When the attempt fails at once.
+    fn connect(&mut self, to: &Address) -> Result<Self::Socket, Errno>;
+
+    /// The outcome of a connect: `Ok(false)` while it is still open.
+    ///
+    /// # Errors
+    /// Why the peer was not reached (`SO_ERROR`).
+    fn connected(&mut self, socket: &Self::Socket) -> Result<bool, Errno>;
+
+    /// Begins to watch a socket under `token`.
+    ///
+    /// # Errors
+    /// The poller's: `ENOSPC`, `ENOMEM`, or `EINVAL` for a descriptor beyond what select(2) can
+    /// carry.
+    fn watch(&mut self, socket: &Self::Socket, token: Token, want: Interest) -> Result<(), Errno>;
+
+    /// Changes what a watched socket is watched for. Never called under edge.
+    ///
+    /// # Errors
+    /// The poller's: `ENOMEM`.
+    fn rearm(&mut self, socket: &Self::Socket, token: Token, want: Interest) -> Result<(), Errno>;
+
+    /// Reads into `into`, which must not be empty: an empty read would look like the peer's end.
+    fn recv(&mut self, socket: &Self::Socket, into: &mut [u8]) -> Io;
+
+    /// Reads to the end of `into`, whose spare capacity must not be empty: straight into place,
+    /// without zeroing it first.
+    fn recv_spare(&mut self, socket: &Self::Socket, into: &mut Vec<u8>) -> Io;
+
+    /// Writes one run of bytes, which must not be empty. Never raises `SIGPIPE`.
+    fn send(&mut self, socket: &Self::Socket, bytes: &[u8]) -> Io;
+
+    /// Writes several runs in one call (at most 1,024, `IOV_MAX`). Never raises `SIGPIPE`.
+    fn send_vectored(&mut self, socket: &Self::Socket, runs: &[IoSlice<'_>]) -> Io;
+
+    /// Ends our direction of the stream after what was written (`SHUT_WR`).
+    fn finish(&mut self, socket: &Self::Socket);
+
+    /// Takes the pending error of a socket (`SO_ERROR`).
+    fn take_error(&mut self, socket: &Self::Socket) -> Option<Errno>;
+
+    /// Closes a socket and forgets its registration.
+    fn close(&mut self, socket: Self::Socket, how: Farewell);
+}

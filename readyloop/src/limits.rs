@@ -1,0 +1,193 @@
+//! Every bound that a server lives by, with its unit and its reason, checked against each other
+//! once, at start.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::id::INDEX_END;
+
+/// Every bound of a server. Start from [`Limits::default`] and change what you must; what
+/// contradicts itself is refused at start with the names of both sides.
+///
+/// ```
+/// let limits = readyloop::Limits { frame_bytes_max: 64 * 1024, ..Default::default() };
+/// assert!(limits.check().is_ok());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Sessions alive at once; the caller over it is hung up on before a session exists. Default
+    /// 1,000,000: the descriptor limit (`RLIMIT_NOFILE`) is usually met first.
+    pub sessions_max: usize,
+    /// Sessions alive at once from one IP address; `None` counts nothing. Default `None`: behind a
+    /// NAT, thousands of honest players share one address.
+    pub sessions_per_address_max: Option<u32>,
+
+    /// The longest frame in bytes, as its framer counts it with everything that belongs to it. A
+    /// peer that announces or sends more is closed with `FrameTooLong`. Memory for a long frame
+    /// grows with the bytes that came, not with the bytes that were announced. Default 16 MiB.
+    pub frame_bytes_max: usize,
+    /// The receive buffer in bytes, one for each reactor. A frame that fits is handled where it was
+    /// read; a longer one gets a buffer of its own. Default 64 KiB: one read empties a socket that
+    /// was filled by a burst, and the buffer stays in the second-level cache.
+    pub recv_buffer_bytes: usize,
+    /// How many bytes a session may read in one turn before the others have theirs. Default 64 KiB:
+    /// one full buffer.
+    pub recv_budget_bytes: usize,
+
+    /// A session that was paused is read again when its send queue has fallen to this many bytes.
+    /// Default 64 KiB.
+    pub send_low_bytes: usize,
+    /// A session whose send queue is longer than this is not read. Default 256 KiB.
+    pub send_high_bytes: usize,
+    /// A session whose send queue would become longer than this is closed with `SendFull`. Default
+    /// 64 MiB: the longest frame can be echoed from a queue that stands at the high mark.
+    pub send_max_bytes: usize,
+    /// How many bytes of a session are written in one turn before the others have theirs. Default
+    /// 256 KiB.
+    pub send_budget_bytes: usize,
+
+    /// Callers accepted from one listener in one turn. Default 64: an accept with its `epoll_ctl`
+    /// costs about 10 µs, so a flood delays the open sessions by less than a millisecond a turn.
+    pub accepts_per_turn: usize,
+    /// Entries of the ready list fetched by one wait. Default 256: 12 bytes each, so the list stays
+    /// in the first-level cache.
+    pub events_per_wait: usize,
+    /// Mails of other threads handled in one turn. Default 1,024.
+    pub mails_per_turn: usize,
+    /// Mails that wait in a mailbox; a post to a full one is refused. Default 65,536.
+    pub mailbox_mails_max: usize,
+    /// Timers fired in one turn; the rest fire in the next one. Default 1,024.
+    pub timers_per_turn: usize,
+
+    /// A session from which no byte came for this long is closed with `IdleTimeout`. Sending to it
+    /// does not count, and a peer that sends one byte now and then is not idle (for that, see
+    /// `handshake_timeout`). Default `None`.
+    pub idle_timeout: Option<Duration>,
+    /// A session whose first whole frame has not come for this long after it was opened is closed
+    /// with `HandshakeTimeout`. Default `None`.
+    pub handshake_timeout: Option<Duration>,
+    /// How long a closing session may take to accept what is queued for it, and a stopping server
+    /// to end all its sessions. Default 5 s.
+    pub drain_timeout: Duration,
+    /// How long we wait, after our direction has ended, for the peer to end its own. Without it,
+    /// bytes that cross our close on the wire make the kernel reset the connection, and the peer
+    /// may lose the end of our stream (RFC 9112, 9.6). Default 1 s.
+    pub linger_timeout: Duration,
+    /// How long a listener rests when descriptors or memory ran out. Default 100 ms.
+    pub listener_rest: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            sessions_max: 1_000_000,
+            sessions_per_address_max: None,
+            frame_bytes_max: 16 << 20,
+            recv_buffer_bytes: 64 << 10,
+            recv_budget_bytes: 64 << 10,
+            send_low_bytes: 64 << 10,
+            send_high_bytes: 256 << 10,
+            send_max_bytes: 64 << 20,
+            send_budget_bytes: 256 << 10,
+            accepts_per_turn: 64,
+            events_per_wait: 256,
+            mails_per_turn: 1024,
+            mailbox_mails_max: 65_536,
+            timers_per_turn: 1024,
+            idle_timeout: None,
+            handshake_timeout: None,
+            drain_timeout: Duration::from_secs(5),
+            linger_timeout: Duration::from_secs(1),
+            listener_rest: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Limits {
+    /// Checks every bound by itself and against the others.
+    ///
+    /// # Errors
+    /// An [`Error`] with [`Error::is_settings`] that names the bounds that contradict each other.
+    pub fn check(&self) -> Result<()> {
+        let counts = [
+            ("sessions_max", self.sessions_max),
+            ("frame_bytes_max", self.frame_bytes_max),
+            ("recv_budget_bytes", self.recv_budget_bytes),
+            ("send_budget_bytes", self.send_budget_bytes),
+            ("accepts_per_turn", self.accepts_per_turn),
+            ("events_per_wait", self.events_per_wait),
+            ("mails_per_turn", self.mails_per_turn),
+            ("mailbox_mails_max", self.mailbox_mails_max),
+            ("timers_per_turn", self.timers_per_turn),
+        ];
+        for (name, value) in counts {
+            require(value > 0, || format!("{name} must be at least 1"))?;
+        }
+        require(self.sessions_max < INDEX_END, || {
+            format!("sessions_max is {}, but a reactor has {INDEX_END} slots", self.sessions_max)
+        })?;
+        require(self.recv_buffer_bytes >= RECV_BUFFER_BYTES_MIN, || {
+            format!("recv_buffer_bytes must be at least {RECV_BUFFER_BYTES_MIN}")
+        })?;
+        require(self.send_low_bytes < self.send_high_bytes, || {
+            format!(
+                "the low mark ({} bytes) must lie under the high mark ({} bytes)",
+                self.send_low_bytes, self.send_high_bytes
+            )
+        })?;
+        require(self.send_high_bytes <= self.send_max_bytes, || {
+            format!(
+                "the high mark ({} bytes) must not lie over the send queue's maximum ({} bytes)",
+                self.send_high_bytes, self.send_max_bytes
+            )
+        })?;
+        require(self.sessions_per_address_max != Some(0), || {
+            "sessions_per_address_max must be at least 1".to_string()
+        })?;
+        require(self.idle_timeout != Some(Duration::ZERO), || {
+            "the idle timeout must be longer than zero".to_string()
+        })?;
+        require(self.handshake_timeout != Some(Duration::ZERO), || {
+            "the handshake timeout must be longer than zero".to_string()
+        })
+    }
+}
+
+/// The smallest receive buffer: a framer's longest header, and some bytes that make a read worth
+/// its call.
+pub const RECV_BUFFER_BYTES_MIN: usize = 64;
+
+fn require(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::settings(what())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Limits)) -> String {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let error = limits.check().unwrap_err();
+        assert!(error.is_settings());
+        error.to_string()
+    }
+
+    #[test]
+    fn the_defaults_agree_with_each_other() {
+        Limits::default().check().unwrap();
+    }
+
+    #[test]
+    fn every_contradiction_is_refused_by_name() {
+        assert!(refusal(|l| l.send_low_bytes = l.send_high_bytes).contains("low mark"));
+        assert!(refusal(|l| l.send_max_bytes = l.send_high_bytes - 1).contains("maximum"));
+        assert!(refusal(|l| l.sessions_max = INDEX_END).contains("slots"));
+        assert!(refusal(|l| l.sessions_max = 0).contains("sessions_max"));
+        assert!(refusal(|l| l.sessions_per_address_max = Some(0)).contains("per_address"));
+        assert!(refusal(|l| l.recv_buffer_bytes = 63).contains("at least 64"));
+        assert!(refusal(|l| l.events_per_wait = 0).contains("events_per_wait"));
+        assert!(refusal(|l| l.idle_timeout = Some(Duration::ZERO)).contains("idle"));
+        assert!(refusal(|l| l.handshake_timeout = Some(Duration::ZERO)).contains("handshake"));
+    }
+}

@@ -1,0 +1,225 @@
+//! The simulator: a kernel, a network and its clients in memory, all decided by one seed.
+//!
+//! The production reactor runs on [`Sim`] as it runs on Linux, so a server, with your own handler,
+//! can be driven through every split, stall, stale event and reset that Linux allows, in
+//! microseconds, and again with the same seed. A test holds the other side, the [`Net`]: it makes
+//! callers, sends and reads their bytes, ends or resets them, and moves the clock.
+//!
+//! ```
+//! use readyloop::kernel::{Accept, Interest, Io, Kernel, Trigger};
+//! use readyloop::id::{SessionId, Token};
+//! use readyloop::sim::{Faults, Net};
+//!
+//! let net = Net::new(7, Trigger::Level, Faults::none());
+//! let (mut kernel, listener) = (net.kernel(), net.listener());
+//! kernel.watch_listener(&listener, 0)?;
+//!
+//! let client = net.connect(0);
+//! client.send(b"hello");
+//! assert_eq!(kernel.wait(None)?, 1);
+//! assert_eq!(kernel.ready(0).token, Token::listener(0));
+//! let Accept::Socket(socket, _address) = kernel.accept(&listener) else { panic!("nobody called") };
+//! kernel.watch(&socket, Token::session(SessionId::new(0, 0, 1)), Interest::READ)?;
+//!
+//! assert_eq!(kernel.wait(None)?, 1);
+//! let mut buffer = [0; 64];
+//! assert_eq!(kernel.recv(&socket, &mut buffer), Io::Done(5));
+//! assert_eq!(kernel.send(&socket, &buffer[..5]), Io::Done(5));
+//! kernel.wait(None)?;
+//! assert_eq!(client.received(), b"hello");
+//! # Ok::<(), readyloop::Errno>(())
+//! ```
+//!
+//! # What is modelled
+//! - **Bytes.** What a side sends is in flight; waits move it on, and under faults also the moments
+//!   between calls. Receive buffers have no bound; a send buffer holds its window and is
+//!   drained while the client reads.
+//! - **Ends.** FIN comes behind all bytes, and half-close works both ways. A reset leaves what has
+//!   arrived to be read, then fails one call. A socket that is closed with unread bytes resets its
+//!   peer, and so does one that gets bytes after it was closed: as on Linux, a reply can be lost by
+//!   that.
+//! - **Readiness.** Level and edge as in epoll(7). An edge is raised by an arrival, an end, an
+//!   error, by room after a write that was short or would have blocked, and by what is ready when a
+//!   socket is first watched.
+//! - **Time.** Virtual nanoseconds. A wait that has nothing to wait for jumps to its timeout.
+//!
+//! Not modelled: packets, congestion, keep-alive, the cost of anything, and threads. Everything
+//! here is used from one thread, except for the waker.
+//!
+//! # Invariants
+//! The same seed, faults and acts of the test give the same history, byte for byte and event for
+//! event; [`Net::fingerprint`] tells whether they did.
+
+mod calls;
+mod client;
+mod faults;
+mod kernel;
+mod link;
+mod rng;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::kernel::Trigger;
+use world::{Listening, World};
+
+pub use calls::Calls;
+pub use client::{Client, End};
+pub use faults::Faults;
+pub use kernel::{Sim, SimListener, SimSocket};
+pub use rng::Rng;
+
+/// The test's side of a simulated net: its callers, its clock, its faults, its counts. A handle;
+/// clones are the same net.
+#[derive(Clone)]
+pub struct Net {
+    world: Rc<RefCell<World>>,
+    seed: u64,
+}
+
+impl Net {
+    /// A net in which nothing has happened yet; `seed` decides everything that the test does not.
+    ///
+    /// # Panics
+    /// When `faults.events_max` is 0.
+    pub fn new(seed: u64, trigger: Trigger, faults: Faults) -> Net {
+        Net { world: Rc::new(RefCell::new(World::new(seed, trigger, faults))), seed }
+    }
+
+    /// The kernel of this net, for the one reactor that it serves: two handles are the same kernel,
+    /// with one interest list and one waker.
+    pub fn kernel(&self) -> Sim {
+        Sim { world: self.world.clone() }
+    }
+
+    /// A new listening socket, to be given to the reactor. The first one is number 0 for
+    /// [`Net::connect`], the next one 1.
+    pub fn listener(&self) -> SimListener {
+        let mut world = self.world.borrow_mut();
+        world.listeners.push(Listening::default());
+        SimListener(world.listeners.len() - 1)
+    }
+
+    /// A new caller in a listener's backlog, with an address of its own. When the listener was
+    /// closed, the caller is reset.
+    ///
+    /// # Panics
+    /// When there was never a listener with this number.
+    pub fn connect(&self, listener: usize) -> Client {
+        let [.., high, low] = self.world.borrow().links_made().to_be_bytes();
+        self.connect_from(listener, Ipv4Addr::new(10, 0, high, low).into())
+    }
+
+    /// As [`Net::connect`], from this address; the port is chosen.
+    ///
+    /// # Panics
+    /// As [`Net::connect`].
+    pub fn connect_from(&self, listener: usize, ip: IpAddr) -> Client {
+        let mut world = self.world.borrow_mut();
+        assert!(listener < world.listeners.len(), "there is no listener {listener}");
+        let port = 1024 + (world.links_made() % 64_512) as u16;
+        let link = world.call(listener, SocketAddr::new(ip, port).into());
+        drop(world);
+        Client::new(self.world.clone(), link)
+    }
+
+    /// Takes the next outbound connection that the server has begun and the test has not yet taken.
+    /// The test is its remote server: it may [`Client::accept`], [`Client::refuse`], or never
+    /// answer.
+    pub fn dialled(&self) -> Option<Client> {
+        let link = self.world.borrow_mut().dialled.pop_front()?;
+        Some(Client::new(self.world.clone(), link))
+    }
+
+    /// The virtual time; a new net begins at [`Now::ZERO`].
+    pub fn now(&self) -> Now {
+        self.world.borrow().now
+    }
+
+    /// Lets time pass, while nothing moves on the network: as if the machine had slept.
+    pub fn advance(&self, span: Duration) {
+        let mut world = self.world.borrow_mut();
+        world.now = world.now + span;
+    }
+
+    /// What the server has called so far.
+    pub fn calls(&self) -> Calls {
+        let world = self.world.borrow();
+        Calls { wakes: world.bell.rings.load(Ordering::Relaxed), ..world.calls }
+    }
+
+    /// Changes the faults from now on.
+    ///
+    /// # Panics
+    /// When `faults.events_max` is 0.
+    pub fn set_faults(&self, faults: Faults) {
+        assert!(faults.events_max > 0, "Faults::events_max is 0: no event could ever be reported");
+        self.world.borrow_mut().faults = faults;
+    }
+
+    /// Whether the server has nothing left to do until the test or the clock acts: nothing is in
+    /// flight, nothing true is ready, and the last wait was willing to sleep and found nothing.
+    pub fn is_quiet(&self) -> bool {
+        self.world.borrow().is_quiet()
+    }
+
+    /// Calls `turn` until [`Net::is_quiet`]. Meanwhile no wait jumps to its timeout, so that no
+    /// timer fires only because everything else is done. Returns how many turns it took.
+    ///
+    /// # Panics
+    /// When the net is not quiet after `turns_max` turns: the server spins, or it is starved.
+    pub fn settle(&self, turns_max: usize, mut turn: impl FnMut()) -> usize {
+        self.world.borrow_mut().held = true;
+        for turns in 1..=turns_max {
+            turn();
+            if self.is_quiet() {
+                self.world.borrow_mut().held = false;
+                return turns;
+            }
+        }
+        panic!("not quiet after {turns_max} turns: {self:?}");
+    }
+
+    /// How many of the server's sockets are open; listeners are not counted.
+    pub fn open_sockets(&self) -> usize {
+        self.world.borrow().sockets.iter().flatten().count()
+    }
+
+    /// The next `accepts` accepts find that the process is out of descriptors (`EMFILE`), whether
+    /// a caller waits or not.
+    pub fn refuse_descriptors(&self, accepts: usize) {
+        self.world.borrow_mut().descriptors_missing = accepts;
+    }
+
+    /// Asks the server to end, as `SIGTERM` does.
+    pub fn signal(&self) {
+        self.world.borrow_mut().signals += 1;
+    }
+
+    /// A number for the whole history of calls, events and times: equal for equal histories.
+    pub fn fingerprint(&self) -> u64 {
+        self.world.borrow().fingerprint
+    }
+}
+
+impl fmt::Debug for Net {
+    /// What a failed test must print to be run again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let world = self.world.borrow();
+        f.debug_struct("Net")
+            .field("seed", &self.seed)
+            .field("trigger", &world.trigger)
+            .field("faults", &world.faults)
+            .field("calls", &world.calls)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Accept and connect.
+
+use super::super::End;
+use super::*;
+use crate::address::Address;
+use crate::error::Errno;
+use crate::kernel::Farewell;
+
+fn somewhere() -> Address {
+    "192.0.2.1:80".parse().unwrap()
+}
+
+#[test]
+fn callers_come_in_order_with_addresses_of_their_own() {
+    let mut bench = Bench::new(Trigger::Level);
+    let callers: Vec<Client> = (0..300).map(|_| bench.net.connect(0)).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    for caller in &callers {
+        let Accept::Socket(_, address) = bench.kernel.accept(&bench.listener) else { panic!() };
+        assert_eq!(address, caller.address());
+        assert!(seen.insert(address.to_string()));
+    }
+    assert!(matches!(bench.kernel.accept(&bench.listener), Accept::Empty));
+    let ip = "203.0.113.9".parse().unwrap();
+    let (one, two) = (bench.net.connect_from(0, ip), bench.net.connect_from(0, ip));
+    assert_eq!((one.address().ip(), two.address().ip()), (Some(ip), Some(ip)));
+    assert_ne!(one.address(), two.address());
+}
+
+#[test]
+fn a_caller_may_speak_and_leave_before_it_is_accepted() {
+    let mut bench = Bench::new(Trigger::Edge);
+    let (polite, rude) = (bench.net.connect(0), bench.net.connect(0));
+    polite.send(b"hello");
+    polite.finish();
+    rude.reset();
+    bench.events();
+    assert!(polite.is_waiting());
+    let (polite, rude) = (bench.accept(), bench.accept());
+    let tokens = (bench.watch(&polite, Interest::BOTH), bench.watch(&rude, Interest::BOTH));
+    assert_eq!(bench.events(), [(tokens.0, R | W | P), (tokens.1, R | W | E | H | P)]);
+    assert_eq!(bench.recv(&polite, 9), Io::Done(5));
+    assert_eq!(bench.recv(&rude, 9), Io::Failed(Errno::CONNRESET));
+}
+
+#[test]
+fn without_descriptors_accepts_fail_and_the_reserve_refuses_one_caller_each() {
+    let mut bench = Bench::new(Trigger::Level);
+    let (first, second) = (bench.net.connect(0), bench.net.connect(0));
+    bench.net.refuse_descriptors(1);
+    let accept = bench.kernel.accept(&bench.listener);
+    assert!(matches!(accept, Accept::Exhausted { errno: Errno::MFILE, refused: true }));
+    bench.events();
+    assert_eq!((first.end(), second.end()), (Some(End::Finished), None));
+    bench.accept();
+    bench.net.refuse_descriptors(1);
+    let accept = bench.kernel.accept(&bench.listener);
+    assert!(matches!(accept, Accept::Exhausted { refused: false, .. }), "nobody was there");
+}
+
+#[test]
+fn without_a_reserve_the_caller_stays_in_the_backlog() {
+    let faults = Faults { reserve_missing: 1000, ..Faults::none() };
+    let mut bench = Bench::with(1, Trigger::Level, faults);
+    let caller = bench.net.connect(0);
+    bench.net.refuse_descriptors(1);
+    let accept = bench.kernel.accept(&bench.listener);
+    assert!(matches!(accept, Accept::Exhausted { refused: false, .. }));
+    assert!(caller.is_waiting());
+    bench.accept();
+}
+
+#[test]
+fn a_caller_that_is_lost_before_accept_is_skipped() {
+    let faults = Faults { accept_skipped: 1000, ..Faults::none() };
+    let mut bench = Bench::with(1, Trigger::Level, faults);
+    let caller = bench.net.connect(0);
+    assert!(matches!(bench.kernel.accept(&bench.listener), Accept::Skipped(_)));
+    assert!(matches!(bench.kernel.accept(&bench.listener), Accept::Empty));
+    bench.events();
+    assert_eq!((caller.end(), bench.net.open_sockets()), (Some(End::Reset), 0));
+}
+
+#[test]
+fn a_listener_that_closes_resets_its_backlog_and_every_later_caller() {
+    let mut bench = Bench::new(Trigger::Level);
+    bench.kernel.watch_listener(&bench.listener, 0).unwrap();
+    let early = bench.net.connect(0);
+    bench.kernel.close_listener(SimListener(0));
+    let late = bench.net.connect(0);
+    assert_eq!(bench.events(), []);
+    assert_eq!((early.end(), late.end()), (Some(End::Reset), Some(End::Reset)));
+}
+
+#[test]
+fn a_watch_may_be_refused_and_then_watches_nothing() {
+    let faults = Faults { watch_refused: 1000, ..Faults::none() };
+    let mut bench = Bench::with(1, Trigger::Level, faults);
+    let client = bench.net.connect(0);
+    let socket = bench.accept();
+    let token = bench.token();
+    let errno = bench.kernel.watch(&socket, token, Interest::BOTH).unwrap_err();
+    assert!([Errno::NOSPC, Errno::NOMEM].contains(&errno));
+    client.send(b"x");
+    assert_eq!(bench.events(), []);
+}
+
+#[test]
+fn a_dialled_peer_may_accept() {
+    let mut bench = Bench::new(Trigger::Edge);
+    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    let token = bench.watch(&socket, Interest::BOTH);
+    let remote = bench.net.dialled().unwrap();
+    assert_eq!((remote.address(), bench.net.dialled().is_none()), (somewhere(), true));
+    assert_eq!(bench.events(), []);
+    assert_eq!(bench.kernel.connected(&socket), Ok(false));
+    assert_eq!(bench.kernel.send(&socket, b"x"), Io::WouldBlock);
+    remote.accept();
+    remote.send(b"banner");
+    assert_eq!(bench.events(), [(token, R | W)]);
+    assert_eq!(bench.kernel.connected(&socket), Ok(true));
+    assert_eq!(bench.recv(&socket, 9), Io::Done(6));
+    assert_eq!(bench.kernel.send(&socket, b"x"), Io::Done(1));
+    bench.events();
+    assert_eq!(remote.received(), b"x");
+}
+
+#[test]
+fn a_dialled_peer_may_refuse() {
+    let mut bench = Bench::new(Trigger::Level);
+    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    let token = bench.watch(&socket, Interest::WRITE);
+    bench.net.dialled().unwrap().refuse(Errno::CONNREFUSED);
+    assert_eq!(bench.events(), [(token, W | E | H)]);
+    assert_eq!(bench.kernel.connected(&socket), Err(Errno::CONNREFUSED));
+    assert_eq!(bench.recv(&socket, 9), Io::Finished);
+    assert_eq!(bench.kernel.send(&socket, b"x"), Io::Failed(Errno::PIPE));
+}
+
+#[test]
+fn a_dialled_peer_may_never_answer() {
+    let mut bench = Bench::new(Trigger::Level);
+    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    bench.watch(&socket, Interest::BOTH);
+    assert_eq!(bench.wait(Some(Duration::from_secs(60))), []);
+    assert!(bench.net.is_quiet());
+    bench.kernel.close(socket, Farewell::Finish);
+    bench.events();
+    let remote = bench.net.dialled().unwrap();
+    remote.accept();
+    assert_eq!(remote.end(), Some(End::Reset));
+}

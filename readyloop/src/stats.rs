@@ -1,0 +1,60 @@
+//! What a reactor counts while it works: plain numbers, one struct for each reactor.
+//!
+//! Totals only grow, so two readings give a rate. Every read, write and change of interest is
+//! counted where it is made; that is how a test knows what a message costs.
+
+use crate::close::CloseReason;
+
+/// Totals of one reactor since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Turns taken.
+    pub turns: u64,
+    /// Entries of ready lists.
+    pub events: u64,
+    /// Events for sessions that had ended.
+    pub events_stale: u64,
+    /// Sessions opened, accepted and dialled.
+    pub opened: u64,
+    /// Callers hung up on because of `sessions_max` or `sessions_per_address_max`.
+    pub refused_by_limit: u64,
+    /// Callers hung up on because descriptors had run out.
+    pub refused_by_descriptors: u64,
+    /// Callers lost before they were accepted.
+    pub accepts_skipped: u64,
+    /// How often a listener was laid to rest.
+    pub listener_rests: u64,
+    /// Sessions ended, by [`CloseReason::kind`].
+    pub closed: [u64; CloseReason::KINDS],
+    /// Calls that read.
+    pub recvs: u64,
+    /// Bytes read.
+    pub recv_bytes: u64,
+    /// Frames given to handlers.
+    pub frames: u64,
+    /// Calls that wrote.
+    pub sends: u64,
+    /// Bytes written.
+    pub sent_bytes: u64,
+    /// Changes of interest (`EPOLL_CTL_MOD`).
+    pub rearms: u64,
+    /// Times that a session was not read because its send queue stood over the high mark.
+    pub pauses: u64,
+    /// Times that such a session was read again.
+    pub resumes: u64,
+    /// Users' timers fired.
+    pub timers: u64,
+    /// Mails taken from the mailbox.
+    pub mails: u64,
+    /// Mails for sessions that had ended.
+    pub mails_stale: u64,
+    /// Panics caught in handlers and framers.
+    pub panics: u64,
+}
+
+impl Stats {
+    /// Sessions ended, for all reasons together.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+}
