@@ -1,0 +1,240 @@
+//! The reactor's send buffer: who was sent to in a turn, and what, side by side on one page.
+//!
+//! Most replies are short and leave whole at the end of the turn in which they were made. They
+//! never see a queue: they are written one behind the other on the page, and sent from there. Only
+//! what the kernel does not take, or what comes for a session after another one has begun to write,
+//! goes to the session's own queue, behind what is on the page.
+//!
+//! Invariants: the bytes of an entry end where the next entry's begin; the writer's entry is the
+//! last one; `writer_start <= len <= bytes.len()` while there is a writer.
+//!
+//! Thread contract: reactor-thread.
+
+use std::ops::Range;
+
+use crate::id::{INDEX_END, SessionId};
+
+/// Bytes on one page, at the most. More would not stay in the first-level caches between handler
+/// and write.
+const PAGE_BYTES_MAX: usize = 32 << 10;
+
+/// One turn's page.
+pub struct Page {
+    bytes: Box<[u8]>,
+    /// How many of `bytes` are written.
+    len: usize,
+    entries: Vec<Entry>,
+    /// Who may append, or `NO_WRITER`.
+    writer: SessionId,
+    /// Where the writer began.
+    writer_start: usize,
+}
+
+/// Somebody who must be flushed.
+#[derive(Clone, Copy)]
+struct Entry {
+    id: SessionId,
+    start: u32,
+}
+
+impl Default for Page {
+    /// A page without room.
+    fn default() -> Page {
+        Page::new(0)
+    }
+}
+
+/// Stands for nobody: `Limits::sessions_max` keeps this index from being given out.
+fn no_writer() -> SessionId {
+    SessionId::new(u8::MAX, (INDEX_END - 1) as u32, u32::MAX)
+}
+
+impl Page {
+    /// A page on which nobody can write more than `session_bytes_max` bytes, because it has no
+    /// more.
+    pub fn new(session_bytes_max: usize) -> Page {
+        Page {
+            bytes: vec![0; session_bytes_max.min(PAGE_BYTES_MAX)].into_boxed_slice(),
+            len: 0,
+            entries: Vec::new(),
+            writer: no_writer(),
+            writer_start: 0,
+        }
+    }
+
+    /// Appends `bytes` for `id`, if it is the writer and there is room.
+    #[inline(always)]
+    pub fn append(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+        let end = self.len + bytes.len();
+        let Some(place) = self.bytes.get_mut(self.len..end) else { return false };
+        if id != self.writer {
+            return false;
+        }
+        // Before the copy, so that the copy can be the last thing that a handler's send does.
+        self.len = end;
+        place.copy_from_slice(bytes);
+        true
+    }
+
+    /// Appends the first `width` bytes of `prefix`, and `bytes`, for `id`, if it is the writer and
+    /// there is room.
+    ///
+    /// The prefix is copied with all of its 8 bytes, which needs no call and no loop; `bytes` then
+    /// covers what was too much.
+    #[inline(always)]
+    pub fn append_prefixed(
+        &mut self,
+        id: SessionId,
+        prefix: [u8; 8],
+        width: usize,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(room) = self.bytes.get_mut(self.len..) else { return false };
+        if id != self.writer || room.len() < prefix.len() + bytes.len() {
+            return false;
+        }
+        self.len += width + bytes.len();
+        room[..prefix.len()].copy_from_slice(&prefix);
+        room[width..][..bytes.len()].copy_from_slice(bytes);
+        true
+    }
+
+    /// Enters `id`, which has no entry yet, and says at which place. Nobody may be the writer.
+    #[inline(always)]
+    pub fn enter(&mut self, id: SessionId) -> u32 {
+        debug_assert!(self.writer == no_writer());
+        self.entries.push(Entry { id, start: self.len as u32 });
+        self.entries.len() as u32
+    }
+
+    /// Enters `id` likewise, and makes it the writer.
+    #[inline(always)]
+    pub fn begin(&mut self, id: SessionId) -> u32 {
+        let place = self.enter(id);
+        self.writer = id;
+        self.writer_start = self.len;
+        place
+    }
+
+    /// Ends the writer's writing. If it has written nothing, its entry is gone, and it is returned.
+    #[inline(always)]
+    pub fn end(&mut self) -> Option<SessionId> {
+        let id = std::mem::replace(&mut self.writer, no_writer());
+        if id == no_writer() || self.len > self.writer_start {
+            return None;
+        }
+        self.entries.pop();
+        Some(id)
+    }
+
+    /// How many more bytes fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.bytes.len() - self.len
+    }
+
+    /// Whether nobody must be flushed.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The `nth` entry, and where its bytes lie.
+    ///
+    /// # Panics
+    /// When there is no such entry.
+    #[inline]
+    pub fn entry(&self, nth: usize) -> (SessionId, Range<usize>) {
+        let Entry { id, start } = self.entries[nth];
+        let end = self.entries.get(nth + 1).map_or(self.len, |next| next.start as usize);
+        (id, start as usize..end)
+    }
+
+    /// The bytes at `range`.
+    #[inline]
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
+    /// How many bytes are on the page at a place that [`Page::enter`] gave; none at place 0.
+    pub fn bytes_at(&self, place: u32) -> usize {
+        match (place as usize).checked_sub(1) {
+            Some(nth) if nth < self.entries.len() => self.entry(nth).1.len(),
+            _ => 0,
+        }
+    }
+
+    /// An empty page again, with the room it had.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: u32) -> SessionId {
+        SessionId::new(0, index, 1)
+    }
+
+    /// What `id` writes, from its entry to the end of its writing.
+    fn write(page: &mut Page, id: SessionId, bytes: &[u8]) -> bool {
+        page.begin(id);
+        let fits = page.append(id, bytes);
+        page.end();
+        fits
+    }
+
+    #[test]
+    fn each_entry_has_the_bytes_of_its_own_writer() {
+        let mut page = Page::new(100);
+        assert!(!page.append(id(1), b"nobody began"));
+        assert_eq!(page.begin(id(1)), 1);
+        assert!(page.append(id(1), b"one ") && page.append(id(1), b"more"));
+        assert_eq!((page.end(), page.bytes_at(1)), (None, 8));
+        assert!(!page.append(id(1), b"not any more"));
+        assert_eq!(page.enter(id(2)), 2);
+        page.begin(id(3));
+        assert_eq!(page.end(), Some(id(3)), "it wrote nothing");
+        assert!(write(&mut page, id(4), b"four"));
+        let seen: Vec<_> = (0..page.len()).map(|nth| page.entry(nth)).collect();
+        let texts: Vec<_> = seen.into_iter().map(|(id, range)| (id, page.bytes(range))).collect();
+        assert_eq!(texts, [(id(1), &b"one more"[..]), (id(2), b""), (id(4), b"four")]);
+        assert_eq!((page.bytes_at(2), page.bytes_at(0)), (0, 0));
+    }
+
+    #[test]
+    fn a_prefix_is_as_wide_as_it_says() {
+        let mut page = Page::new(20);
+        page.begin(id(1));
+        assert!(!page.append_prefixed(id(2), [9; 8], 4, b"not the writer"));
+        for width in [0, 1, 2, 4] {
+            assert!(page.append_prefixed(id(1), [b'0' + width as u8; 8], width, b"ab"));
+        }
+        assert_eq!(page.bytes(0..15), b"ab1ab22ab4444ab");
+        assert!(!page.append_prefixed(id(1), [9; 8], 4, b"ab"), "no room for a whole prefix");
+    }
+
+    #[test]
+    fn nobody_writes_beyond_the_page() {
+        for most in [10, PAGE_BYTES_MAX + 1] {
+            let mut page = Page::new(most);
+            let room = page.room();
+            assert_eq!(room, most.min(PAGE_BYTES_MAX));
+            assert!(!write(&mut page, id(1), &vec![0; room + 1]));
+            assert!(write(&mut page, id(2), &vec![0; room - 1]) && write(&mut page, id(3), b"x"));
+            assert!(!write(&mut page, id(4), b"x") && page.room() == 0);
+            page.clear();
+            assert!(page.is_empty() && page.room() == room);
+        }
+    }
+}
