@@ -4,6 +4,7 @@ pub mod framers;
 pub mod id;
 pub mod kernel;
 pub mod sim;
+pub mod sys;
 
 mod address;
 mod clock;
@@ -34,4 +35,5 @@ pub use limits::Limits;
 pub use mailbox::Refused;
 pub use readiness::Trigger;
 pub use stats::Stats;
+pub use sys::Poller;
 pub use wheel::TimerId;

@@ -1,0 +1,72 @@
+//! The epoll(7) back-end: the kernel keeps the interest list and hands out the ready list.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+
+use crate::id::{Source, Token};
+use crate::readiness::{Interest, Trigger};
+
+use super::poller::{InterestList, timespec};
+
+/// One epoll instance.
+pub(super) struct Epoll {
+    epoll: OwnedFd,
+    trigger: Trigger,
+}
+
+impl Epoll {
+    pub(super) fn new(trigger: Trigger) -> Result<Epoll, Errno> {
+        Ok(Epoll { epoll: epoll::create(CreateFlags::CLOEXEC)?, trigger })
+    }
+
+    /// Under edge a session is registered for everything, once. The reactor's own fixtures are only
+    /// read: an eventfd that is read has room again, which would be an edge of its own.
+    fn flags(&self, token: Token, want: Interest) -> EventFlags {
+        match (self.trigger, token.source()) {
+            (Trigger::Level, _) => {}
+            (Trigger::Edge, Source::Session(_)) => {
+                return EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+            }
+            (Trigger::Edge, _) => return EventFlags::IN | EventFlags::ET,
+        }
+        let mut flags = EventFlags::empty();
+        if want.reads() {
+            flags |= EventFlags::IN | EventFlags::RDHUP;
+        }
+        if want.writes() {
+            flags |= EventFlags::OUT;
+        }
+        flags
+    }
+}
+
+impl InterestList for Epoll {
+    fn add(&mut self, fd: BorrowedFd<'_>, token: Token, want: Interest) -> Result<(), Errno> {
+        let data = EventData::new_u64(token.to_bits());
+        epoll::add(&self.epoll, fd, data, self.flags(token, want))
+    }
+
+    fn modify(&mut self, fd: BorrowedFd<'_>, token: Token, want: Interest) -> Result<(), Errno> {
+        let data = EventData::new_u64(token.to_bits());
+        epoll::modify(&self.epoll, fd, data, self.flags(token, want))
+    }
+
+    /// Closing the last descriptor of a socket removes it: no call is needed, because descriptors
+    /// are never duplicated here.
+    fn remove(&mut self, _fd: BorrowedFd<'_>) {}
+
+    #[inline]
+    fn wait(
+        &mut self,
+        ready: &mut Vec<Event>,
+        _most: usize,
+        timeout: Option<Duration>,
+    ) -> Result<(), Errno> {
+        epoll::wait(&self.epoll, spare_capacity(ready), timespec(timeout).as_ref())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! Listening sockets: TCP over IPv4 and IPv6, and Unix sockets with the care that their files need.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno as RustixErrno;
+use rustix::net::sockopt;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
+
+use crate::address::Address;
+use crate::error::{Errno, Error, Result};
+
+use super::address::{plain, with_kernel_form};
+
+/// The longest path of a Unix socket in bytes (unix(7): 108 with the ending NUL).
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// How to listen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenOptions {
+    /// Callers that the kernel keeps waiting; it caps the number at `net.core.somaxconn`
+    /// (listen(2)).
+    pub backlog: i32,
+    /// Whether other sockets may listen on the same address and share its callers (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+}
+
+impl Default for ListenOptions {
+    /// As many waiting callers as the kernel allows: `SOMAXCONN` of the headers is only what an old
+    /// kernel allowed.
+    fn default() -> ListenOptions {
+        ListenOptions { backlog: i32::MAX, reuse_port: false }
+    }
+}
+
+/// A listening socket: non-blocking, close-on-exec. A Unix socket's file is removed with it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    address: Address,
+    /// Removed when the listener is dropped.
+    _file: Option<SocketFile>,
+}
+
+/// The file that stands for a Unix socket.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Listener {
+    /// Binds and listens: with `SO_REUSEADDR`, so that a restart need not wait for old connections'
+    /// `TIME_WAIT`; an IPv6 socket takes IPv6 callers only, so that `[::]` and `0.0.0.0` may both
+    /// be listened on.
+    ///
+    /// A Unix socket's file that nobody listens on is left over from a server that was killed, and
+    /// is replaced; any other file is left alone.
+    ///
+    /// # Errors
+    /// Names the address and what the kernel said.
+    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Listener> {
+        if let Address::Unix(path) = address {
+            check_path(path)?;
+            remove_stale(path);
+        }
+        let listening = |errno: RustixErrno| {
+            Error::system(format!("listening on {address}"), Errno(errno.raw_os_error()))
+        };
+        let socket = open(address, options).map_err(listening)?;
+        let file = match address {
+            Address::Unix(path) => SocketFile::at(path),
+            Address::Tcp(_) => None,
+        };
+        let bound = plain(getsockname(&socket).ok());
+        let address = if address.ip().is_some() { bound } else { address.clone() };
+        Ok(Listener { socket, address, _file: file })
+    }
+
+    /// Where it listens; a port 0 has become the real one.
+    pub fn local_address(&self) -> Address {
+        self.address.clone()
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn open(address: &Address, options: &ListenOptions) -> rustix::io::Result<OwnedFd> {
+    let family = match address {
+        Address::Tcp(SocketAddr::V4(_)) => AddressFamily::INET,
+        Address::Tcp(SocketAddr::V6(_)) => AddressFamily::INET6,
+        Address::Unix(_) => AddressFamily::UNIX,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    if family != AddressFamily::UNIX {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_reuseport(&socket, options.reuse_port)?;
+        // Sockets that are accepted inherit it: one call for all of them.
+        sockopt::set_tcp_nodelay(&socket, true)?;
+    }
+    if family == AddressFamily::INET6 {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    with_kernel_form(address, |tcp| bind(&socket, tcp), |unix| bind(&socket, unix))?;
+    listen(&socket, options.backlog)?;
+    Ok(socket)
+}
+
+fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().len();
+    if bytes <= UNIX_PATH_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "the path of unix:{} is {bytes} bytes long; a socket's path has at most {UNIX_PATH_BYTES_MAX}",
+        path.display()
+    )))
+}
+
+/// Removes the file of a socket that nobody listens on any more.
+fn remove_stale(path: &Path) {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return;
+    }
+    if let Err(error) = UnixStream::connect(path)
+        && error.kind() == std::io::ErrorKind::ConnectionRefused
+    {
+        // If it cannot be removed, bind(2) says that the address is in use, which is then true.
+        let _still_there = fs::remove_file(path);
+    }
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Option<SocketFile> {
+        let file = fs::symlink_metadata(path).ok()?;
+        Some(SocketFile { path: path.to_path_buf(), inode: (file.dev(), file.ino()) })
+    }
+}
+
+impl Drop for SocketFile {
+    /// Only the file that was made here: another server may have put its own in the same place.
+    fn drop(&mut self) {
+        if SocketFile::is(&self.path, self.inode) {
+            let _already_gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl SocketFile {
+    fn is(path: &Path, inode: (u64, u64)) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == inode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::io::{FdFlags, fcntl_getfd};
+
+    fn listen(text: &str) -> Result<Listener> {
+        Listener::bind(&text.parse().unwrap(), &ListenOptions::default())
+    }
+
+    /// A path that no other test uses, whose file is gone.
+    fn path(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("readyloop-{}-{name}", std::process::id()));
+        let _not_there = fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn a_listener_does_not_block_and_does_not_survive_exec() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = listen(address).unwrap();
+            assert!(fcntl_getfl(&listener).unwrap().contains(OFlags::NONBLOCK));
+            assert!(fcntl_getfd(&listener).unwrap().contains(FdFlags::CLOEXEC));
+            assert!(sockopt::socket_reuseaddr(&listener).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let first = listen("127.0.0.1:0").unwrap();
+        let address = first.local_address().to_string();
+        let error = listen(&address).unwrap_err();
+        assert!(error.is_address_in_use(), "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+
+    #[test]
+    fn one_port_is_shared_when_it_is_asked_for() {
+        let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+        let first = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        Listener::bind(&first.local_address(), &options).unwrap();
+    }
+
+    #[test]
+    fn ipv4_and_ipv6_share_a_port() {
+        let six = listen("[::]:0").unwrap();
+        let Address::Tcp(address) = six.local_address() else { panic!("not TCP") };
+        listen(&format!("0.0.0.0:{}", address.port())).unwrap();
+    }
+
+    #[test]
+    fn a_killed_servers_socket_file_is_replaced_and_a_living_ones_is_not() {
+        let path = path("stale");
+        let text = format!("unix:{}", path.display());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "std leaves the file behind, as a kill does");
+        let living = listen(&text).unwrap();
+        assert!(listen(&text).unwrap_err().is_address_in_use());
+        drop(living);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let path = path("file");
+        fs::write(&path, "precious").unwrap();
+        let error = listen(&format!("unix:{}", path.display())).unwrap_err();
+        assert!(error.is_address_in_use(), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_file_that_another_server_made_meanwhile_is_left_alone() {
+        let path = path("other");
+        let first = listen(&format!("unix:{}", path.display())).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = listen(&format!("unix:{}", path.display())).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused_with_the_bound() {
+        let error = listen(&format!("unix:/tmp/{}", "x".repeat(200))).unwrap_err();
+        assert!(error.is_settings() && error.to_string().contains("107"), "{error}");
+    }
+}

@@ -1,0 +1,353 @@
+//! Linux: the real side of the seam.
+//!
+//! Every call is one system call, and the answers are sorted into the seam's words here: `EINTR` is
+//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in three files:
+//! poll and select, which must be told descriptors by number, and their common ground, whose list
+//! of events must be sent to the thread that will wait.
+//!
+//! Thread contract: reactor-thread, but for the waker.
+
+mod address;
+mod epoll;
+mod listener;
+mod poll;
+mod poller;
+mod select;
+mod signals;
+#[cfg(test)]
+mod tests;
+mod wake;
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{Event, EventFlags};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno as RustixErrno, retry_on_intr};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
+    SocketType, acceptfrom_with, getpeername, sendmsg, socket_with, sockopt,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::address::Address;
+use crate::clock::Now;
+use crate::error::{Errno, Error, Result};
+use crate::id::Token;
+use crate::kernel::{Accept, Farewell, Io, Kernel};
+use crate::readiness::{Interest, Ready, Trigger};
+use crate::wake::Wake;
+
+use address::{plain, with_kernel_form};
+use epoll::Epoll;
+pub use listener::{ListenOptions, Listener};
+use poll::Poll;
+pub use poller::Poller;
+use poller::{InterestList, ReadyList};
+use select::Select;
+use signals::Signals;
+use wake::EventFd;
+
+// A ready list's entry is handed out as the kernel wrote it.
+const _: () = {
+    assert!(EventFlags::IN.bits() == Ready::READABLE);
+    assert!(EventFlags::OUT.bits() == Ready::WRITABLE);
+    assert!(EventFlags::ERR.bits() == Ready::ERROR);
+    assert!(EventFlags::HUP.bits() == Ready::HANGUP);
+    assert!(EventFlags::RDHUP.bits() == Ready::PEER_FINISHED);
+};
+
+/// The operating system, as one reactor sees it.
+pub struct Linux {
+    poller: Box<dyn InterestList + Send>,
+    trigger: Trigger,
+    ready: ReadyList,
+    waker: Arc<EventFd>,
+    signals: Option<Signals>,
+    /// Given up for a moment when descriptors have run out, to refuse a caller with it.
+    reserve: Option<OwnedFd>,
+}
+
+impl Linux {
+    /// A poller with its waker. A wait reports at most `events_max` events.
+    ///
+    /// # Errors
+    /// Edge trigger with a poller that has none; descriptors that have run out.
+    pub fn new(poller: Poller, trigger: Trigger, events_max: usize) -> Result<Linux> {
+        if trigger == Trigger::Edge && poller != Poller::Epoll {
+            return Err(Error::settings(format!(
+                "{poller} knows no edge trigger; use level, or the poller epoll"
+            )));
+        }
+        let make = || -> rustix::io::Result<Linux> {
+            let mut list: Box<dyn InterestList + Send> = match poller {
+                Poller::Epoll => Box::new(Epoll::new(trigger)?),
+                Poller::Poll => Box::new(Poll::default()),
+                Poller::Select => Box::new(Select::default()),
+            };
+            let waker = Arc::new(EventFd::new()?);
+            list.add(waker.as_fd(), Token::WAKER, Interest::READ)?;
+            let ready = ReadyList(Vec::with_capacity(events_max));
+            let reserve = Some(open_reserve()?);
+            Ok(Linux { poller: list, trigger, ready, waker, signals: None, reserve })
+        };
+        make().map_err(|errno| {
+            Error::system(format!("making a poller ({poller})"), plain_errno(errno))
+        })
+    }
+
+    /// From now on SIGINT and SIGTERM arrive as [`Token::SIGNALS`] and no longer end the process.
+    ///
+    /// # Errors
+    /// Descriptors that have run out.
+    pub fn catch_signals(&mut self) -> Result<()> {
+        let catching = |errno| Error::system("catching signals", errno);
+        let signals = Signals::catch()
+            .map_err(|error| catching(Errno(error.raw_os_error().unwrap_or_default())))?;
+        self.poller
+            .add(signals.as_fd(), Token::SIGNALS, Interest::READ)
+            .map_err(|errno| catching(plain_errno(errno)))?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Takes the first caller with the reserve descriptor, and hangs up on it.
+    fn refuse(&mut self, listener: &Listener) -> bool {
+        if self.reserve.take().is_none() {
+            self.reserve = open_reserve().ok();
+            return false;
+        }
+        let refused = acceptfrom_with(listener, ACCEPT_FLAGS).is_ok();
+        self.reserve = open_reserve().ok();
+        refused
+    }
+}
+
+const ACCEPT_FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+fn open_reserve() -> rustix::io::Result<OwnedFd> {
+    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[inline]
+fn plain_errno(errno: RustixErrno) -> Errno {
+    Errno(errno.raw_os_error())
+}
+
+/// Sorts the answer of a write.
+#[inline]
+fn moved(outcome: rustix::io::Result<usize>) -> Io {
+    match outcome {
+        Ok(count) => Io::Done(count),
+        Err(RustixErrno::AGAIN) => Io::WouldBlock,
+        Err(errno) => Io::Failed(plain_errno(errno)),
+    }
+}
+
+/// Sorts the answer of a read, where moving nothing is the end.
+#[inline]
+fn received<R>(outcome: rustix::io::Result<(R, usize)>) -> Io {
+    match outcome {
+        Ok((_, 0)) => Io::Finished,
+        other => moved(other.map(|(_, count)| count)),
+    }
+}
+
+impl Kernel for Linux {
+    type Socket = OwnedFd;
+    type Listener = Listener;
+
+    #[inline]
+    fn now(&mut self) -> Now {
+        let time = clock_gettime(ClockId::Monotonic);
+        Now::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
+    #[inline]
+    fn wait(&mut self, timeout: Option<Duration>) -> std::result::Result<usize, Errno> {
+        let ReadyList(ready) = &mut self.ready;
+        ready.clear();
+        let most = ready.capacity();
+        loop {
+            match self.poller.wait(ready, most, timeout) {
+                Ok(()) => return Ok(ready.len()),
+                // With a timeout, how long is left to sleep is the caller's to say.
+                Err(RustixErrno::INTR) if timeout.is_none() => {}
+                Err(RustixErrno::INTR) => return Ok(0),
+                Err(errno) => return Err(plain_errno(errno)),
+            }
+        }
+    }
+
+    #[inline]
+    fn ready(&self, nth: usize) -> Ready {
+        let Event { flags, data, .. } = self.ready.0[nth];
+        Ready { token: Token::from_bits(data.u64()), flags: flags.bits() }
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
+    }
+
+    fn waker_seen(&mut self) {
+        self.waker.clear();
+    }
+
+    fn signals_seen(&mut self) -> usize {
+        self.signals.as_ref().map_or(0, Signals::take)
+    }
+
+    fn watch_listener(
+        &mut self,
+        listener: &Listener,
+        number: usize,
+    ) -> std::result::Result<(), Errno> {
+        let token = Token::listener(number);
+        self.poller.add(listener.as_fd(), token, Interest::READ).map_err(plain_errno)
+    }
+
+    fn rest_listener(&mut self, listener: &Listener, number: usize, rest: bool) {
+        if self.trigger == Trigger::Level {
+            let want = if rest { Interest::NONE } else { Interest::READ };
+            // It can only fail for want of memory; then the listener goes on being reported.
+            let _reported = self.poller.modify(listener.as_fd(), Token::listener(number), want);
+        }
+    }
+
+    fn accept(&mut self, listener: &Listener) -> Accept<OwnedFd> {
+        match retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)) {
+            Ok((socket, address)) => Accept::Socket(socket, plain(address)),
+            Err(RustixErrno::AGAIN) => Accept::Empty,
+            // accept(2), "Error handling": what went wrong with the caller's connection is told
+            // here, and concerns the caller alone.
+            Err(
+                errno @ (RustixErrno::CONNABORTED
+                | RustixErrno::PROTO
+                | RustixErrno::PERM
+                | RustixErrno::NETDOWN
+                | RustixErrno::NOPROTOOPT
+                | RustixErrno::HOSTDOWN
+                | RustixErrno::NONET
+                | RustixErrno::HOSTUNREACH
+                | RustixErrno::OPNOTSUPP
+                | RustixErrno::NETUNREACH),
+            ) => Accept::Skipped(plain_errno(errno)),
+            Err(errno @ (RustixErrno::MFILE | RustixErrno::NFILE)) => {
+                Accept::Exhausted { errno: plain_errno(errno), refused: self.refuse(listener) }
+            }
+            // ENOBUFS, ENOMEM, and whatever else may come: a rest cures it or costs little.
+            Err(errno) => Accept::Exhausted { errno: plain_errno(errno), refused: false },
+        }
+    }
+
+    fn close_listener(&mut self, listener: Listener) {
+        self.poller.remove(listener.as_fd());
+        drop(listener);
+    }
+
+    fn connect(&mut self, to: &Address) -> std::result::Result<OwnedFd, Errno> {
+        let dial = || -> rustix::io::Result<OwnedFd> {
+            let family = match to {
+                Address::Tcp(tcp) if tcp.is_ipv4() => AddressFamily::INET,
+                Address::Tcp(_) => AddressFamily::INET6,
+                Address::Unix(_) => AddressFamily::UNIX,
+            };
+            let socket = socket_with(family, SocketType::STREAM, ACCEPT_FLAGS, None)?;
+            if family != AddressFamily::UNIX {
+                sockopt::set_tcp_nodelay(&socket, true)?;
+            }
+            // EINTR: as EINPROGRESS, the attempt goes on (connect(2)).
+            let begin = |outcome| match outcome {
+                Ok(()) | Err(RustixErrno::INPROGRESS | RustixErrno::INTR) => Ok(()),
+                Err(errno) => Err(errno),
+            };
+            with_kernel_form(
+                to,
+                |tcp| begin(net::connect(&socket, tcp)),
+                |unix| begin(net::connect(&socket, unix)),
+            )?;
+            Ok(socket)
+        };
+        dial().map_err(plain_errno)
+    }
+
+    fn connected(&mut self, socket: &OwnedFd) -> std::result::Result<bool, Errno> {
+        if let Some(errno) = self.take_error(socket) {
+            return Err(errno);
+        }
+        match getpeername(socket) {
+            Ok(_) => Ok(true),
+            Err(RustixErrno::NOTCONN) => Ok(false),
+            Err(errno) => Err(plain_errno(errno)),
+        }
+    }
+
+    fn watch(
+        &mut self,
+        socket: &OwnedFd,
+        token: Token,
+        want: Interest,
+    ) -> std::result::Result<(), Errno> {
+        self.poller.add(socket.as_fd(), token, want).map_err(plain_errno)
+    }
+
+    fn rearm(
+        &mut self,
+        socket: &OwnedFd,
+        token: Token,
+        want: Interest,
+    ) -> std::result::Result<(), Errno> {
+        debug_assert!(self.trigger == Trigger::Level);
+        self.poller.modify(socket.as_fd(), token, want).map_err(plain_errno)
+    }
+
+    #[inline]
+    fn recv(&mut self, socket: &OwnedFd, into: &mut [u8]) -> Io {
+        debug_assert!(!into.is_empty());
+        received(retry_on_intr(|| net::recv(socket, &mut *into, RecvFlags::empty())))
+    }
+
+    fn recv_spare(&mut self, socket: &OwnedFd, into: &mut Vec<u8>) -> Io {
+        debug_assert!(into.capacity() > into.len());
+        received(retry_on_intr(|| net::recv(socket, spare_capacity(into), RecvFlags::empty())))
+    }
+
+    #[inline]
+    fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Io {
+        debug_assert!(!bytes.is_empty());
+        moved(retry_on_intr(|| net::send(socket, bytes, SendFlags::NOSIGNAL)))
+    }
+
+    fn send_vectored(&mut self, socket: &OwnedFd, runs: &[IoSlice<'_>]) -> Io {
+        let mut none = SendAncillaryBuffer::default();
+        moved(retry_on_intr(|| sendmsg(socket, runs, &mut none, SendFlags::NOSIGNAL)))
+    }
+
+    fn finish(&mut self, socket: &OwnedFd) {
+        // ENOTCONN: the peer was faster; the next read says so.
+        let _already_over = net::shutdown(socket, Shutdown::Write);
+    }
+
+    fn take_error(&mut self, socket: &OwnedFd) -> Option<Errno> {
+        match sockopt::socket_error(socket) {
+            Ok(Ok(())) => None,
+            Ok(Err(errno)) | Err(errno) => Some(plain_errno(errno)),
+        }
+    }
+
+    fn close(&mut self, socket: OwnedFd, how: Farewell) {
+        self.poller.remove(socket.as_fd());
+        if how == Farewell::Reset {
+            // With a linger time of zero, close(2) resets the connection (socket(7), SO_LINGER).
+            let _not_tcp = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+        }
+        drop(socket);
+    }
+}

@@ -1,0 +1,36 @@
+//! The waker: an eventfd(2) that any thread may write and the reactor's poller watches.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{Errno, read, retry_on_intr, write};
+
+use crate::wake::Wake;
+
+/// The descriptor, shared by all who may wake.
+pub(super) struct EventFd(OwnedFd);
+
+impl EventFd {
+    pub(super) fn new() -> Result<EventFd, Errno> {
+        Ok(EventFd(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Back to zero, so that it is not ready until the next wake.
+    pub(super) fn clear(&self) {
+        // EAGAIN: it was zero already, and the event that brought us here spurious.
+        let _nothing_to_read = retry_on_intr(|| read(&self.0, &mut [0; 8]));
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Wake for EventFd {
+    fn wake(&self) {
+        // EAGAIN: 2^64 wakes wait to be seen, so it is ready, which is all that a wake means.
+        let _full = retry_on_intr(|| write(&self.0, &1u64.to_ne_bytes()));
+    }
+}
