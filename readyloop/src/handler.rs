@@ -1,0 +1,99 @@
+//! What the user writes: one trait, told facts in a fixed order.
+
+use crate::close::CloseReason;
+use crate::context::{Context, Peer};
+use crate::framers::Framer;
+use crate::id::SessionId;
+use crate::wheel::TimerId;
+
+/// The user's code. One instance for each thread that runs handlers, so `&mut self` is plain state
+/// of one thread, without a lock.
+///
+/// For each session, in this order and never at the same time: `on_open` once; any number of
+/// `on_frame`, `on_timer` and `on_drained`; `on_peer_finished` at most once, after the last frame;
+/// `on_closing` at most once; `on_close` once, and nothing after it. A panic in any of them ends
+/// that session with [`CloseReason::HandlerPanicked`] and no other.
+///
+/// ```
+/// use readyloop::{Context, Handler, Lines, Peer};
+///
+/// struct Echo;
+///
+/// impl Handler for Echo {
+///     type Framer = Lines;
+///     type Session = ();
+///     fn on_open(&mut self, _: &Peer, _: &mut Context<'_>) -> (Lines, ()) {
+///         (Lines::new(1024), ())
+///     }
+///     fn on_frame(&mut self, _: &mut (), line: &[u8], context: &mut Context<'_>) {
+///         context.send(line);
+///         context.send(b"\n");
+///     }
+/// }
+/// ```
+pub trait Handler: Sized {
+    /// Cuts a session's bytes into frames.
+    type Framer: Framer;
+    /// The user's state for one connection.
+    type Session: Send;
+
+    /// The reactor is about to take its first turn. The place to dial from.
+    fn on_start(&mut self, _context: &mut Context<'_>) {}
+
+    /// A session begins: a caller was accepted, or a dialled peer answered.
+    fn on_open(&mut self, peer: &Peer, context: &mut Context<'_>) -> (Self::Framer, Self::Session);
+
+    /// One whole frame, in the order of arrival. It is borrowed: copy what must outlive the call.
+    fn on_frame(&mut self, session: &mut Self::Session, frame: &[u8], context: &mut Context<'_>);
+
+    /// A timer of this session is due.
+    fn on_timer(
+        &mut self,
+        _session: &mut Self::Session,
+        _timer: TimerId,
+        _context: &mut Context<'_>,
+    ) {
+    }
+
+    /// The send queue has been over the high mark and has fallen to the low mark: the session is
+    /// read again, and a producer may go on.
+    fn on_drained(&mut self, _session: &mut Self::Session, _context: &mut Context<'_>) {}
+
+    /// The peer has ended its direction and will send no more. A frame that was incomplete then is
+    /// dropped. Until the handler closes, it may go on sending.
+    ///
+    /// The default closes: what is queued leaves, then the session ends with
+    /// [`CloseReason::PeerFinished`].
+    fn on_peer_finished(&mut self, _session: &mut Self::Session, context: &mut Context<'_>) {
+        context.close();
+    }
+
+    /// The reactor is about to close a session by its own decision, and its peer can still be told
+    /// why: `Malformed`, `FrameTooLong`, `IdleTimeout`, `HandshakeTimeout` or `Stopped`. What is
+    /// sent here is the last that leaves.
+    fn on_closing(
+        &mut self,
+        _session: &mut Self::Session,
+        _reason: CloseReason,
+        _context: &mut Context<'_>,
+    ) {
+    }
+
+    /// The session is over; its state comes back by value. The context's id is stale already.
+    fn on_close(
+        &mut self,
+        _session: Self::Session,
+        _reason: CloseReason,
+        _context: &mut Context<'_>,
+    ) {
+    }
+
+    /// A peer that was dialled did not answer, or said no: the session was never opened.
+    fn on_connect_failed(
+        &mut self,
+        _id: SessionId,
+        _reason: CloseReason,
+        _context: &mut Context<'_>,
+    ) {
+    }
+}

@@ -1,0 +1,191 @@
+//! Dirty → write → interest.
+//!
+//! Each session that was sent to is written once, after all handlers of the turn have run, so that
+//! many small sends leave as one write. The poller is asked for writability only when a write was
+//! cut short.
+
+use std::io::IoSlice;
+
+use crate::close::CloseReason;
+use crate::error::Errno;
+use crate::handler::Handler;
+use crate::id::{SessionId, Token};
+use crate::kernel::{Interest, Io, Kernel};
+use crate::session::{NextStep, State};
+
+use super::Reactor;
+
+/// Runs gathered into one write. More would not fit the socket's buffer anyway: 64 large chunks are
+/// 1 MiB.
+const RUNS_PER_WRITE: usize = 64;
+
+impl<K: Kernel, H: Handler> Reactor<K, H> {
+    /// Writes each session on the page once, and takes its next step. What is sent meanwhile goes
+    /// on the next page.
+    #[inline]
+    pub(super) fn flush(&mut self) {
+        self.sessions.settle_writer();
+        if self.sessions.page.is_empty() {
+            return;
+        }
+        let next = std::mem::take(&mut self.page);
+        let mut page = std::mem::replace(&mut self.sessions.page, next);
+        for nth in 0..page.len() {
+            let (id, range) = page.entry(nth);
+            self.flush_one(id, page.bytes(range));
+        }
+        page.clear();
+        self.page = page;
+    }
+
+    /// The common case is a short reply that leaves whole, after which nothing has changed.
+    #[inline]
+    fn flush_one(&mut self, id: SessionId, on_page: &[u8]) {
+        let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
+        session.place = 0;
+        if on_page.is_empty() || !session.is_open() || !session.queue.is_empty() {
+            return self.flush_slowly(id, on_page);
+        }
+        let Some(link) = self.links.open(id) else { return };
+        stats.sends += 1;
+        match self.kernel.send(&link.socket, on_page) {
+            Io::Done(count) if count == on_page.len() => stats.sent_bytes += count as u64,
+            outcome => return self.wrote(id, on_page, on_page.len(), outcome),
+        }
+        if session.interest != Interest::READ {
+            self.next_step(id);
+        }
+    }
+
+    /// A queue, or a session that is not simply open. What is on the page goes before what is
+    /// queued, of which nothing was written then.
+    fn flush_slowly(&mut self, id: SessionId, on_page: &[u8]) {
+        let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
+        if session.is_dead() {
+            session.cut_off |= !on_page.is_empty();
+            return;
+        }
+        debug_assert!(!session.blocked || on_page.is_empty(), "who is blocked writes on no page");
+        if session.blocked || (on_page.is_empty() && session.queue.is_empty()) {
+            return self.next_step(id);
+        }
+        let Some(socket) = self.links.socket(id) else { return };
+        let mut runs = [IoSlice::new(on_page); RUNS_PER_WRITE];
+        let first = usize::from(!on_page.is_empty());
+        let budget = self.limits.send_budget_bytes.saturating_sub(on_page.len());
+        let count = first + session.queue.gather(&mut runs[first..], budget);
+        let tried = runs[..count].iter().map(|run| run.len()).sum();
+        let outcome = match count {
+            1 => self.kernel.send(socket, &runs[0]),
+            _ => self.kernel.send_vectored(socket, &runs[..count]),
+        };
+        stats.sends += 1;
+        self.wrote(id, on_page, tried, outcome);
+    }
+
+    /// Takes note of what became of a write of `tried` bytes, of which the first were on the page.
+    fn wrote(&mut self, id: SessionId, on_page: &[u8], tried: usize, outcome: Io) {
+        let Some((session, stock, stats)) = self.sessions.get_for_write(id) else { return };
+        let count = match outcome {
+            Io::Done(count) => count,
+            Io::WouldBlock => 0,
+            Io::Finished | Io::Failed(_) => {
+                session.cut_off = true;
+                let errno = if let Io::Failed(errno) = outcome { errno } else { Errno::PIPE };
+                return self.broke(id, errno);
+            }
+        };
+        stats.sent_bytes += count as u64;
+        if count < on_page.len() {
+            session.queue.push_front(&on_page[count..], stock);
+        } else {
+            session.queue.advance(count - on_page.len(), stock);
+        }
+        session.blocked = count < tried;
+        if !session.blocked && !session.queue.is_empty() {
+            // Out of budget, and the socket would take more: the next turn does not sleep.
+            self.sessions.mark_dirty(id);
+        }
+        self.next_step(id);
+    }
+
+    /// What follows from the state and the queue once it was written as far as possible.
+    fn next_step(&mut self, id: SessionId) {
+        let low = self.limits.send_low_bytes;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.paused && session.queue.len() <= low && !session.is_dead() {
+            return self.resume(id);
+        }
+        match session.next_step() {
+            NextStep::Wait => {}
+            NextStep::Finish(reason) => return self.finish(id, reason),
+            NextStep::Die(reason) => {
+                self.sessions.kill(id, reason);
+                return;
+            }
+        }
+        if !self.edge && session.wants() != session.interest {
+            self.rearms.push(id);
+        }
+    }
+
+    /// The queue has fallen to the low mark: the session is read again, beginning with what was
+    /// kept when it was paused, of which no event will tell.
+    #[cold]
+    fn resume(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.paused = false;
+        if session.is_open() {
+            self.sessions.still_ready.push(id);
+        }
+        self.sessions.stats.resumes += 1;
+        // The rest of the flush, once more: the interest has changed, and so may the queue.
+        self.sessions.mark_dirty(id);
+        self.tell(id, |handler, session, context| handler.on_drained(session, context));
+    }
+
+    /// All that was queued has left: our direction ends, and we wait for the peer to end its own.
+    #[cold]
+    fn finish(&mut self, id: SessionId, reason: CloseReason) {
+        let Some(link) = self.links.open(id) else { return };
+        self.kernel.finish(&link.socket);
+        link.remainder.clear(&mut self.sessions.stock.pool);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.state = State::Lingering(reason);
+        let due = self.now() + self.limits.linger_timeout;
+        self.sessions.set_deadline(id, due);
+        // Under edge, what the peer had sent before may lie there unread: the end of our direction
+        // wakes whoever watches the socket, and the kernel tells once more (inet_shutdown).
+        if !self.edge {
+            self.rearms.push(id);
+        }
+    }
+
+    /// Tells the poller what has changed, once for each session.
+    #[inline]
+    pub(super) fn arm(&mut self) {
+        if self.rearms.is_empty() {
+            return;
+        }
+        let mut rearms = std::mem::take(&mut self.rearms);
+        for id in rearms.drain(..) {
+            self.arm_one(id);
+        }
+        self.rearms = rearms;
+    }
+
+    fn arm_one(&mut self, id: SessionId) {
+        let Some(socket) = self.links.socket(id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let wants = session.wants();
+        if wants == session.interest {
+            return;
+        }
+        session.interest = wants;
+        let outcome = self.kernel.rearm(socket, Token::session(id), wants);
+        self.sessions.stats.rearms += 1;
+        if let Err(errno) = outcome {
+            self.sessions.kill(id, CloseReason::System(errno));
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Ready → read → frame → handler.
+//!
+//! A session reads until the kernel says stop or its budget for the turn is spent. A read that
+//! returns less than it asked for has emptied the socket (epoll(7)), so no second read is made to
+//! see `EAGAIN`; except where the peer's end was announced with the bytes, or where nothing was
+//! announced at all: then only `EAGAIN` or the end will do, because an edge is not repeated.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::close::CloseReason;
+use crate::context::Context;
+use crate::error::Errno;
+use crate::framers::{Framer, Step};
+use crate::handler::Handler;
+use crate::id::{SessionId, Source};
+use crate::kernel::{Io, Kernel, Ready};
+use crate::session::{Session, State};
+use crate::sessions::Sessions;
+
+use super::Reactor;
+use super::links::Open;
+
+/// How far some bytes were handled.
+#[derive(Clone, Copy)]
+struct Cut {
+    consumed: usize,
+    /// How many bytes the framer wants, from the first one that was not handled.
+    wanted: usize,
+}
+
+impl<K: Kernel, H: Handler> Reactor<K, H> {
+    /// Serves the ready list, after those who were left over by the last turn.
+    #[inline]
+    pub(super) fn intake(&mut self, ready: usize) {
+        if !self.sessions.still_ready.is_empty() || self.listeners.has_work() {
+            self.intake_still_ready();
+        }
+        self.sessions.stats.events += ready as u64;
+        let mut nth = 0;
+        while nth < ready {
+            let list = AssertUnwindSafe(|| self.intake_from(&mut nth, ready));
+            if let Err(panic) = catch_unwind(list)
+                && let Source::Session(id) = self.kernel.ready(nth - 1).token.source()
+            {
+                self.panicked(id, panic);
+            }
+        }
+    }
+
+    /// Serves the ready list from its entry `nth` on. A panic leaves `nth` behind the entry in
+    /// which it was raised; so it is caught once for the whole list and not once for each session.
+    #[inline]
+    fn intake_from(&mut self, nth: &mut usize, ready: usize) {
+        while *nth < ready {
+            let entry = self.kernel.ready(*nth);
+            *nth += 1;
+            match entry.token.source() {
+                Source::Session(id) => self.session_ready(id, entry),
+                other => self.fixture_ready(other),
+            }
+        }
+    }
+
+    #[cold]
+    fn intake_still_ready(&mut self) {
+        for number in std::mem::take(&mut self.listeners.still_ready) {
+            self.accept(number);
+        }
+        let next = std::mem::take(&mut self.walk);
+        let mut walk = std::mem::replace(&mut self.sessions.still_ready, next);
+        for id in walk.drain(..) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.read_on(id))) {
+                self.panicked(id, panic);
+            }
+        }
+        self.walk = walk;
+    }
+
+    /// Goes on with a session of which no event tells.
+    fn read_on(&mut self, id: SessionId) {
+        match self.sessions.get(id) {
+            Some(session) if session.reads() => {
+                self.read(id, true, self.limits.recv_budget_bytes);
+            }
+            Some(Session { state: State::Lingering(_), .. }) => self.discard(id),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn fixture_ready(&mut self, source: Source) {
+        match source {
+            Source::Listener(number) => self.accept(number),
+            Source::Waker => self.kernel.waker_seen(),
+            Source::Signals => self.signalled(),
+            Source::Session(_) => {}
+        }
+    }
+
+    /// The common case, straight down the arrow: some bytes, less than a buffer full, for a session
+    /// that has nothing else on its mind.
+    #[inline]
+    fn session_ready(&mut self, id: SessionId, entry: Ready) {
+        let plain = entry.flags & !Ready::WRITABLE == Ready::READABLE;
+        if !plain || !self.sessions.serve(id) {
+            return self.session_ready_for_more(id, entry);
+        }
+        let Some(link) = self.links.open(id) else { return };
+        if !link.remainder.is_empty() {
+            return self.read(id, false, self.limits.recv_budget_bytes);
+        }
+        self.sessions.stats.recvs += 1;
+        match self.kernel.recv(&link.socket, &mut self.recv_buffer) {
+            Io::Done(count) if count < self.recv_buffer.len() => {
+                let input = &mut self.recv_buffer[..count];
+                let first = deliver_one(&mut self.handler, &mut self.sessions, link, id, input);
+                self.sessions.received(id, count, first.is_ok());
+                if first != Ok(count) {
+                    self.deliver_rest(id, first, count);
+                }
+            }
+            outcome => self.recv_more(id, outcome),
+        }
+    }
+
+    /// The first read of an event has filled the buffer, or brought no bytes.
+    fn recv_more(&mut self, id: SessionId, outcome: Io) {
+        let Io::Done(count) = outcome else { return self.read_nothing(id, outcome) };
+        self.deliver(id, count, count);
+        self.read(id, false, self.limits.recv_budget_bytes.saturating_sub(count));
+    }
+
+    /// Everything but plain bytes to read.
+    #[inline(never)]
+    fn session_ready_for_more(&mut self, id: SessionId, ready: Ready) {
+        const BROKEN: u32 = Ready::ERROR | Ready::HANGUP;
+        const ENDED: u32 = Ready::PEER_FINISHED | BROKEN;
+        let Some(session) = self.sessions.get_mut(id) else {
+            self.sessions.stats.events_stale += 1;
+            return;
+        };
+        let (state, paused) = (session.state, session.paused);
+        if matches!(state, State::Connecting) {
+            return self.answered(id);
+        }
+        if session.blocked && ready.any(Ready::WRITABLE | BROKEN) {
+            session.blocked = false;
+            self.sessions.mark_dirty(id);
+        }
+        match state {
+            State::Open if !paused && ready.any(Ready::READABLE | ENDED) => {
+                self.read(id, ready.any(ENDED), self.limits.recv_budget_bytes);
+            }
+            State::Lingering(_) if ready.any(Ready::READABLE | ENDED) => self.discard(id),
+            State::Open | State::PeerFinished | State::Draining { .. } if ready.any(BROKEN) => {
+                self.broken(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// The connection is gone while nobody reads from it.
+    #[cold]
+    fn broken(&mut self, id: SessionId) {
+        let Some(socket) = self.links.socket(id) else { return };
+        let reason = match self.kernel.take_error(socket) {
+            Some(errno) => CloseReason::from_io(errno),
+            None => CloseReason::PeerReset,
+        };
+        self.sessions.kill(id, reason);
+    }
+
+    /// Reads and delivers, `budget` bytes and one read more at the most. With `to_the_end`, a short
+    /// read is not trusted to be the last.
+    fn read(&mut self, id: SessionId, to_the_end: bool, mut budget: usize) {
+        if !self.deliver_kept(id) {
+            return;
+        }
+        while self.sessions.reads(id) {
+            if budget == 0 {
+                return self.out_of_budget(id);
+            }
+            match self.recv(id) {
+                (Io::Done(count), asked) if count == asked || to_the_end => {
+                    budget = budget.saturating_sub(count);
+                }
+                (Io::Done(_), _) => return,
+                (outcome, _) => return self.read_nothing(id, outcome),
+            }
+        }
+    }
+
+    /// A read brought no bytes: for now, or for ever.
+    fn read_nothing(&mut self, id: SessionId, outcome: Io) {
+        match outcome {
+            Io::Done(_) | Io::WouldBlock => {}
+            Io::Finished => self.peer_finished(id),
+            Io::Failed(errno) => self.broke(id, errno),
+        }
+    }
+
+    #[cold]
+    pub(super) fn broke(&mut self, id: SessionId, errno: Errno) {
+        self.sessions.kill(id, CloseReason::from_io(errno));
+    }
+
+    /// Level: the next wait reports what is left. Edge: only we know that something may be left.
+    #[cold]
+    fn out_of_budget(&mut self, id: SessionId) {
+        if self.edge {
+            self.sessions.still_ready.push(id);
+        }
+    }
+
+    /// One read, and the delivery of what it brought. Says also how many bytes it asked for.
+    fn recv(&mut self, id: SessionId) -> (Io, usize) {
+        let Some(link) = self.links.open(id) else { return (Io::WouldBlock, 0) };
+        self.sessions.stats.recvs += 1;
+        if !link.remainder.is_empty() {
+            return self.recv_behind(id);
+        }
+        let outcome = self.kernel.recv(&link.socket, &mut self.recv_buffer);
+        if let Io::Done(count) = outcome {
+            self.deliver(id, count, count);
+        }
+        (outcome, self.recv_buffer.len())
+    }
+
+    /// A read that goes on where an incomplete frame has stopped.
+    fn recv_behind(&mut self, id: SessionId) -> (Io, usize) {
+        let Some(link) = self.links.open(id) else { return (Io::WouldBlock, 0) };
+        if link.remainder.is_long(self.recv_buffer.len()) {
+            let place = link.remainder.grow();
+            let room = place.capacity() - place.len();
+            let outcome = self.kernel.recv_spare(&link.socket, place);
+            if let Io::Done(count) = outcome {
+                self.sessions.received(id, count, false);
+                self.deliver_kept(id);
+            }
+            return (outcome, room);
+        }
+        let kept = link.remainder.len();
+        self.recv_buffer[..kept].copy_from_slice(link.remainder.bytes());
+        let outcome = self.kernel.recv(&link.socket, &mut self.recv_buffer[kept..]);
+        if let Io::Done(count) = outcome {
+            link.remainder.clear(&mut self.sessions.stock.pool);
+            self.deliver(id, kept + count, count);
+        }
+        (outcome, self.recv_buffer.len() - kept)
+    }
+
+    /// Delivers the first `filled` bytes of the shared buffer, of which `count` are new, and keeps
+    /// what is left of them.
+    fn deliver(&mut self, id: SessionId, filled: usize, count: usize) {
+        self.sessions.received(id, count, false);
+        self.deliver_rest(id, Ok(0), filled);
+    }
+
+    /// Goes on where the first frame of `filled` bytes was delivered, or was not whole.
+    fn deliver_rest(&mut self, id: SessionId, first: Result<usize, usize>, filled: usize) {
+        let Some(link) = self.links.open(id) else { return };
+        let input = &mut self.recv_buffer[..filled];
+        let cut = match first {
+            Ok(consumed) => cut(&mut self.handler, &mut self.sessions, link, id, input, consumed),
+            Err(wanted) => Cut { consumed: 0, wanted },
+        };
+        if cut.consumed > 0 {
+            self.sessions.received(id, 0, true);
+        }
+        if cut.consumed < filled {
+            self.keep(id, cut, filled);
+        }
+    }
+
+    /// Keeps what was not handled of the shared buffer's first `filled` bytes.
+    fn keep(&mut self, id: SessionId, cut: Cut, filled: usize) {
+        let Some(link) = self.links.open(id) else { return };
+        if self.sessions.get(id).is_some_and(Session::is_open) {
+            let rest = &self.recv_buffer[cut.consumed..filled];
+            link.remainder.keep(rest, cut.wanted, &mut self.sessions.stock.pool);
+        }
+        self.refuse_if_told(id);
+    }
+
+    /// Delivers what was kept, if it may hold a whole frame; whether the session still reads.
+    fn deliver_kept(&mut self, id: SessionId) -> bool {
+        let Some(link) = self.links.open(id) else { return false };
+        if !link.remainder.is_ready() {
+            return true;
+        }
+        let mut input = link.remainder.take();
+        let cut = cut(&mut self.handler, &mut self.sessions, link, id, &mut input, 0);
+        self.sessions.received(id, 0, cut.consumed > 0);
+        link.remainder.put_back(input, cut.consumed, cut.wanted, &mut self.sessions.stock.pool);
+        self.refuse_if_told(id);
+        self.sessions.reads(id)
+    }
+
+    /// Closes the session if its framer, or a limit, refused its bytes.
+    fn refuse_if_told(&mut self, id: SessionId) {
+        if let Some(reason) = self.sessions.refusal.take() {
+            self.refuse(id, reason);
+        }
+    }
+
+    /// The peer has ended its direction.
+    fn peer_finished(&mut self, id: SessionId) {
+        let tell = self.sessions.get_mut(id).is_some_and(|session| session.peer_finished());
+        if tell {
+            self.sessions.mark_dirty(id);
+            self.tell(id, |handler, session, context| handler.on_peer_finished(session, context));
+        }
+    }
+
+    /// Closes a session by the reactor's own decision, after its handler's last word.
+    #[cold]
+    pub(super) fn refuse(&mut self, id: SessionId, reason: CloseReason) {
+        if !self.sessions.get(id).is_some_and(|session| session.accepts()) {
+            return;
+        }
+        self.tell(id, |handler, session, context| handler.on_closing(session, reason, context));
+        self.sessions.close(id, reason);
+    }
+
+    /// Our direction has ended: reads and drops what the peer still sends, until its end.
+    #[cold]
+    fn discard(&mut self, id: SessionId) {
+        let Some(link) = self.links.open(id) else { return };
+        let mut budget = self.limits.recv_budget_bytes;
+        while budget > 0 {
+            self.sessions.stats.recvs += 1;
+            match self.kernel.recv(&link.socket, &mut self.recv_buffer) {
+                Io::Done(count) => {
+                    self.sessions.stats.recv_bytes += count as u64;
+                    budget = budget.saturating_sub(count);
+                }
+                Io::WouldBlock => return,
+                Io::Finished | Io::Failed(_) => {
+                    // All that we had to say was written before our direction ended.
+                    if let Some(session) = self.sessions.get_mut(id)
+                        && let State::Lingering(reason) = session.state
+                    {
+                        self.sessions.kill(id, reason);
+                    }
+                    return;
+                }
+            }
+        }
+        self.out_of_budget(id);
+    }
+}
+
+/// Cuts `input`, from behind its first `consumed` bytes, into frames and hands them over, until the
+/// bytes or the session's will to read end.
+fn cut<K: Kernel, H: Handler>(
+    handler: &mut H,
+    sessions: &mut Sessions,
+    link: &mut Open<K, H>,
+    id: SessionId,
+    input: &mut [u8],
+    mut consumed: usize,
+) -> Cut {
+    while consumed < input.len() && sessions.still_reads(id) {
+        match deliver_one(handler, sessions, link, id, &mut input[consumed..]) {
+            Ok(used) => consumed += used,
+            Err(wanted) => return Cut { consumed, wanted },
+        }
+    }
+    Cut { consumed, wanted: 0 }
+}
+
+/// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes
+/// the framer wants before it is asked again.
+#[inline(always)]
+fn deliver_one<K: Kernel, H: Handler>(
+    handler: &mut H,
+    sessions: &mut Sessions,
+    link: &mut Open<K, H>,
+    id: SessionId,
+    input: &mut [u8],
+) -> Result<usize, usize> {
+    let refusal = match link.framer.next(input) {
+        Step::Frame { frame, consumed } if consumed >= 1 && consumed <= input.len() => {
+            match input.get(frame) {
+                Some(frame) => {
+                    sessions.stats.frames += 1;
+                    handler.on_frame(&mut link.session, frame, &mut Context::new(sessions, id));
+                    return Ok(consumed);
+                }
+                None => CloseReason::FramerBroke,
+            }
+        }
+        Step::NeedMore { at_least } => {
+            let wanted = at_least.max(input.len() + 1);
+            if wanted <= sessions.limits().frame_bytes_max {
+                return Err(wanted);
+            }
+            CloseReason::FrameTooLong
+        }
+        Step::Frame { .. } => CloseReason::FramerBroke,
+        Step::Malformed(why) => CloseReason::Malformed(why),
+        Step::TooLong => CloseReason::FrameTooLong,
+    };
+    sessions.refusal = Some(refusal);
+    Err(0)
+}

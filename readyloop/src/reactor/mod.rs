@@ -1,0 +1,258 @@
+//! The turn: the only place where kernel and sessions meet.
+//!
+//! A reactor is one thread's loop around [`Reactor::turn`], over sessions that it owns for life. It
+//! knows the seam and never Linux, so the same code runs on the real kernel and on the simulator's.
+//!
+//! The receive side of a session (socket, framer, user's state, unhandled bytes) lives in `links`,
+//! the send side in `sessions`, both at the same index: so a handler may answer while it still
+//! borrows its frame.
+//!
+//! Invariant: a slot of `sessions` that is not `Connecting` has a link, until it is reaped.
+//!
+//! Thread contract: reactor-thread.
+
+mod accept;
+mod connect;
+mod flush;
+mod intake;
+mod links;
+mod mail;
+mod reap;
+mod remote;
+mod stop;
+mod timers;
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::handler::Handler;
+use crate::id::SessionId;
+use crate::incident::Incident;
+use crate::kernel::{Kernel, Trigger};
+use crate::limits::Limits;
+use crate::mailbox::Mailbox;
+use crate::page::Page;
+use crate::sessions::Sessions;
+use crate::stats::Stats;
+
+use accept::Listeners;
+use links::Links;
+use mail::Mail;
+pub use remote::Remote;
+use stop::Stage;
+
+/// One thread's turns over its sessions.
+pub struct Reactor<K: Kernel, H: Handler> {
+    kernel: K,
+    handler: H,
+    limits: Limits,
+    /// Whether the poller tells about readiness once, so that we must remember it.
+    edge: bool,
+    sessions: Sessions,
+    links: Links<K, H>,
+    listeners: Listeners<K>,
+    /// Where each session that is `Connecting` is going.
+    dialled: HashMap<SessionId, Address>,
+    /// Where all sessions' bytes arrive.
+    recv_buffer: Box<[u8]>,
+    mailbox: Arc<Mailbox<Mail>>,
+    /// Mails taken from the mailbox, and not handled yet.
+    inbox: VecDeque<Mail>,
+    /// The page that `sessions` does not have; its room is used in turns.
+    page: Page,
+    /// The list of those still ready that is being walked, while `sessions` has the next one.
+    walk: Vec<SessionId>,
+    /// Sessions whose interest differs from what the poller knows.
+    rearms: Vec<SessionId>,
+    stage: Stage,
+    report: Box<dyn FnMut(Incident) + Send>,
+}
+
+/// What a reactor is given besides its kernel and its handler.
+pub struct Setup<L> {
+    /// Its number in every [`SessionId`] that it gives out.
+    pub number: u8,
+    /// Where it takes callers from.
+    pub listeners: Vec<L>,
+    /// The bounds that it keeps.
+    pub limits: Limits,
+    /// The handle by which other threads reach it; made for its kernel.
+    pub remote: Remote,
+    /// Told of incidents, on the reactor's thread.
+    pub report: Box<dyn FnMut(Incident) + Send>,
+}
+
+impl<L> Setup<L> {
+    /// For the first reactor of `kernel`; nobody is told of incidents.
+    pub fn new(kernel: &impl Kernel<Listener = L>, listeners: Vec<L>, limits: Limits) -> Setup<L> {
+        let remote = Remote::new(limits.mailbox_mails_max, kernel.waker());
+        Setup { number: 0, listeners, limits, remote, report: Box::new(|_| {}) }
+    }
+}
+
+impl<K: Kernel, H: Handler> Reactor<K, H> {
+    /// A reactor that takes callers from now on; `on_start` is called here.
+    ///
+    /// # Errors
+    /// Limits that contradict each other, or a poller that does not take the listeners.
+    pub fn new(mut kernel: K, setup: Setup<K::Listener>, handler: H) -> Result<Reactor<K, H>> {
+        let Setup { number, listeners, limits, remote, report } = setup;
+        limits.check()?;
+        let now = kernel.now();
+        let edge = kernel.trigger() == Trigger::Edge;
+        let listeners = Listeners::watch(&mut kernel, listeners, limits.sessions_per_address_max)
+            .map_err(|errno| Error::system("watching a listener", errno))?;
+        let mut reactor = Reactor {
+            kernel,
+            handler,
+            edge,
+            sessions: Sessions::new(number, limits.clone(), now),
+            links: Links::default(),
+            listeners,
+            dialled: HashMap::new(),
+            recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
+            mailbox: remote.mailbox,
+            inbox: VecDeque::new(),
+            page: Page::new(limits.send_high_bytes),
+            walk: Vec::new(),
+            rearms: Vec::new(),
+            stage: Stage::Running,
+            report,
+            limits,
+        };
+        reactor.guard(SessionId::NONE, |handler, context| handler.on_start(context));
+        Ok(reactor)
+    }
+
+    /// The handle for other threads.
+    pub fn remote(&self) -> Remote {
+        Remote { mailbox: self.mailbox.clone() }
+    }
+
+    /// One turn. `false` when the server was stopped and the last session has ended.
+    ///
+    /// # Errors
+    /// Only when the poller cannot go on.
+    pub fn turn(&mut self) -> Result<bool> {
+        let ready = self.wait()?;
+        self.clock();
+        self.mail();
+        self.intake(ready);
+        self.timers();
+        self.dial();
+        self.flush();
+        self.arm();
+        self.reap();
+        Ok(self.goes_on())
+    }
+
+    /// Turns until the server was stopped and the last session has ended.
+    ///
+    /// # Errors
+    /// Only when the poller cannot go on.
+    pub fn run(&mut self) -> Result<()> {
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// What the reactor has counted.
+    pub fn stats(&self) -> &Stats {
+        &self.sessions.stats
+    }
+
+    /// How many sessions it holds, in whatever state.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The user's handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// Sleeps until an event, a timer or a mail; not at all while work is left over.
+    #[inline]
+    fn wait(&mut self) -> Result<usize> {
+        let timeout = match self.has_work() || !self.mailbox.fall_asleep() {
+            true => Some(Duration::ZERO),
+            false => self.sleep_at_most(),
+        };
+        self.kernel.wait(timeout).map_err(|errno| Error::system("waiting for events", errno))
+    }
+
+    #[inline]
+    fn has_work(&self) -> bool {
+        self.sessions.has_work() || !self.inbox.is_empty() || self.listeners.has_work()
+    }
+
+    /// Counted from the turn's beginning, because the clock is read once a turn: a timer is late by
+    /// at most the time that the handlers took.
+    #[inline]
+    fn sleep_at_most(&self) -> Option<Duration> {
+        let due = self.sessions.wheel.next_due().into_iter().chain(self.stage.deadline()).min();
+        due.map(|due| due.since(self.sessions.now))
+    }
+
+    #[inline]
+    fn clock(&mut self) {
+        let now = self.kernel.now();
+        self.sessions.begin_turn(now);
+    }
+
+    /// The turn's time.
+    fn now(&self) -> Now {
+        self.sessions.now
+    }
+
+    /// Calls into the handler with a context for `id`, and survives its panic.
+    fn guard<R>(
+        &mut self,
+        id: SessionId,
+        call: impl FnOnce(&mut H, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let mut context = Context::new(&mut self.sessions, id);
+        let handler = &mut self.handler;
+        match catch_unwind(AssertUnwindSafe(|| call(handler, &mut context))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.panicked(id, panic);
+                None
+            }
+        }
+    }
+
+    /// Calls into the handler on behalf of an open session.
+    fn tell(
+        &mut self,
+        id: SessionId,
+        call: impl FnOnce(&mut H, &mut H::Session, &mut Context<'_>),
+    ) {
+        let Some(link) = self.links.open(id) else { return };
+        let mut context = Context::new(&mut self.sessions, id);
+        let handler = &mut self.handler;
+        let told = AssertUnwindSafe(|| call(handler, &mut link.session, &mut context));
+        if let Err(panic) = catch_unwind(told) {
+            self.panicked(id, panic);
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
+        self.sessions.stats.panics += 1;
+        self.sessions.kill(id, CloseReason::HandlerPanicked);
+        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => (*text).to_string(),
+            (_, Some(text)) => text.clone(),
+            _ => "no message".to_string(),
+        };
+        (self.report)(Incident::Panicked { id, message });
+    }
+}

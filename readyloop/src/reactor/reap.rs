@@ -1,0 +1,57 @@
+//! Dead → closed, told, forgotten. At the end of the turn, so that an event or a send in the same
+//! turn finds a dead session and never its successor.
+
+use crate::close::CloseReason;
+use crate::handler::Handler;
+use crate::id::SessionId;
+use crate::kernel::{Farewell, Kernel};
+use crate::session::{Session, State};
+
+use super::Reactor;
+use super::links::Link;
+
+impl<K: Kernel, H: Handler> Reactor<K, H> {
+    /// Reaps whoever died in this turn. Whoever dies meanwhile, in an `on_close`, is reaped in the
+    /// next one.
+    #[inline]
+    pub(super) fn reap(&mut self) {
+        if self.sessions.dead.is_empty() {
+            return;
+        }
+        for id in std::mem::take(&mut self.sessions.dead) {
+            self.reap_one(id);
+        }
+    }
+
+    fn reap_one(&mut self, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(id) else { return };
+        let State::Dead(reason) = session.state else { return };
+        self.sessions.stats.closed[reason.kind()] += 1;
+        self.listeners.ended(id.index());
+        let farewell = farewell(&session, reason);
+        session.queue.clear(&mut self.sessions.stock);
+        match self.links.take(id) {
+            Link::Open(mut link) => {
+                link.remainder.clear(&mut self.sessions.stock.pool);
+                self.kernel.close(link.socket, farewell);
+                let state = link.session;
+                self.guard(id, |handler, context| handler.on_close(state, reason, context));
+                return;
+            }
+            Link::Bare(socket) => self.kernel.close(socket, farewell),
+            Link::Vacant => {}
+        }
+        if self.dialled.remove(&id).is_some() {
+            self.guard(id, |handler, context| handler.on_connect_failed(id, reason, context));
+        }
+    }
+}
+
+/// A stream that lost bytes ends in a reset, never in what looks like a whole stream's end.
+fn farewell(session: &Session, reason: CloseReason) -> Farewell {
+    match reason {
+        _ if session.has_unsent() => Farewell::Reset,
+        CloseReason::Aborted | CloseReason::HandlerPanicked => Farewell::Reset,
+        _ => Farewell::Finish,
+    }
+}

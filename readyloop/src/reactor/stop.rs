@@ -1,0 +1,87 @@
+//! The end of a server: no more callers, every session drains, a deadline for those that do not.
+
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::handler::Handler;
+use crate::incident::Incident;
+use crate::kernel::Kernel;
+
+use super::Reactor;
+
+/// Where a reactor is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// It takes callers.
+    Running,
+    /// It takes none, and its sessions have until this moment to end.
+    Draining(Now),
+}
+
+impl Stage {
+    /// When sessions that have not ended are cut off.
+    #[inline]
+    pub(super) fn deadline(self) -> Option<Now> {
+        match self {
+            Stage::Running => None,
+            Stage::Draining(by) => Some(by),
+        }
+    }
+}
+
+impl<K: Kernel, H: Handler> Reactor<K, H> {
+    /// The process was asked to end: the first time it drains, the second time it stops at once.
+    pub(super) fn signalled(&mut self) {
+        for _ in 0..self.kernel.signals_seen() {
+            match self.stage {
+                Stage::Running => self.drain(),
+                Stage::Draining(_) => self.stop_now(),
+            }
+        }
+    }
+
+    /// Closes the listeners and begins to close every session.
+    pub(super) fn drain(&mut self) {
+        if self.stage != Stage::Running {
+            return;
+        }
+        self.stage = Stage::Draining(self.now() + self.limits.drain_timeout);
+        self.listeners.close(&mut self.kernel);
+        (self.report)(Incident::Draining { sessions: self.sessions.len() });
+        for id in self.sessions.ids() {
+            self.refuse(id, CloseReason::Stopped);
+        }
+    }
+
+    /// Cuts off whoever is left.
+    pub(super) fn stop_now(&mut self) {
+        self.drain();
+        for id in self.sessions.ids() {
+            self.sessions.cut_off(id, CloseReason::Stopped);
+        }
+    }
+
+    /// A drain ends at its deadline, whatever a session's own timers say.
+    #[inline]
+    pub(super) fn enforce_stop_deadline(&mut self) {
+        if let Stage::Draining(by) = self.stage
+            && self.now() >= by
+        {
+            for id in self.sessions.ids() {
+                self.sessions.cut_off(id, CloseReason::DrainTimeout);
+            }
+        }
+    }
+
+    /// Whether there will be another turn.
+    #[inline]
+    pub(super) fn goes_on(&mut self) -> bool {
+        if std::mem::take(&mut self.sessions.stop) {
+            self.drain();
+        }
+        let over = self.stage != Stage::Running && self.sessions.is_empty();
+        if over {
+            self.mailbox.close();
+        }
+        !over
+    }
+}

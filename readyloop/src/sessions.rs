@@ -1,0 +1,459 @@
+//! The table of a reactor's sessions, seen from their send side, and the lists of those that need
+//! something before the turn ends.
+//!
+//! This is all that a handler can reach through its context: queues, states, timers. It never
+//! writes and never closes a socket; it records who must be written and who is dead, and the
+//! reactor does both at their places in the turn.
+//!
+//! Invariants: an id is on the page at most once (`Session::place`); an id is in `dead` exactly
+//! once, from the moment its state became `Dead` until it is reaped.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::address::Address;
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::id::SessionId;
+use crate::limits::Limits;
+use crate::page::Page;
+use crate::send::{SendQueue, Stock};
+use crate::session::{Session, State};
+use crate::slab::{Key, Slab};
+use crate::stats::Stats;
+use crate::wheel::{Chain, TimerId, Wheel};
+
+/// The table.
+pub struct Sessions {
+    slab: Slab<Session>,
+    reactor: u8,
+    limits: Limits,
+    /// Whether any limit asks when bytes, or a first frame, have come.
+    timed: bool,
+    /// The turn's reading of the clock.
+    pub now: Now,
+    /// Sessions to write, or whose interest may differ, with their replies of this turn.
+    pub page: Page,
+    /// Sessions to reap.
+    pub dead: Vec<SessionId>,
+    /// Sessions to read in the next turn without being told by the poller.
+    pub still_ready: Vec<SessionId>,
+    /// Sessions that were dialled in this turn.
+    pub dials: Vec<(SessionId, Address)>,
+    /// All timers of the reactor.
+    pub wheel: Wheel<Timer>,
+    listener_timers: Chain,
+    /// Spare queues and chunks.
+    pub stock: Stock,
+    /// What is counted.
+    pub stats: Stats,
+    /// Why the bytes that were just looked at must be refused.
+    pub refusal: Option<CloseReason>,
+    /// Whether any session was paused, closed or killed in this turn; if none was, the one that is
+    /// being read still reads, and need not be asked after each frame.
+    pub disturbed: bool,
+    /// Whether a handler asked the server to stop.
+    pub stop: bool,
+}
+
+/// Whose timer this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// The engine's own, one for each session; what it means depends on the session's state.
+    Deadline(SessionId),
+    /// One that a handler set.
+    User(SessionId),
+    /// A listener's rest is over.
+    Listener(u32),
+}
+
+#[inline]
+fn key(id: SessionId) -> Key {
+    Key { index: id.index() as u32, generation: id.generation() }
+}
+
+impl Sessions {
+    /// An empty table for the reactor with this number.
+    pub fn new(reactor: u8, limits: Limits, now: Now) -> Sessions {
+        Sessions {
+            slab: Slab::default(),
+            reactor,
+            now,
+            page: Page::new(limits.send_high_bytes),
+            timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
+            limits,
+            dead: Vec::new(),
+            still_ready: Vec::new(),
+            dials: Vec::new(),
+            wheel: Wheel::new(now),
+            listener_timers: Chain::default(),
+            stock: Stock::default(),
+            stats: Stats::default(),
+            refusal: None,
+            disturbed: false,
+            stop: false,
+        }
+    }
+
+    /// The bounds that the table keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A turn begins, at `now`.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Now) {
+        self.now = now;
+        self.wheel.tell(now);
+        self.disturbed = false;
+        self.stats.turns += 1;
+    }
+
+    /// How many sessions there are, in whatever state.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// Whether another session would be over `Limits::sessions_max`.
+    pub fn is_full(&self) -> bool {
+        self.slab.len() >= self.limits.sessions_max
+    }
+
+    /// Every session alive now; the list is a copy, so handlers may change the table meanwhile.
+    pub fn ids(&mut self) -> Vec<SessionId> {
+        let reactor = self.reactor;
+        let slab = &mut self.slab;
+        (0..slab.slots())
+            .filter_map(|index| slab.at(index).map(|(key, _)| key))
+            .map(|key| SessionId::new(reactor, key.index, key.generation))
+            .collect()
+    }
+
+    /// Adds a session that was accepted (`Open`) or dialled (`Connecting`).
+    pub fn insert(&mut self, state: State) -> SessionId {
+        let Key { index, generation } = self.slab.insert(Session::new(state, self.now));
+        let id = SessionId::new(self.reactor, index, generation);
+        if matches!(state, State::Open) {
+            self.opened(id);
+        }
+        id
+    }
+
+    /// A session's first moment as an open one: from here on it may be idle.
+    pub fn opened(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.get_mut(id) else { return };
+        session.opened = now;
+        session.active = now;
+        if let Some(due) = self.open_due(id) {
+            self.set_deadline(id, due);
+        }
+    }
+
+    /// When an open session must next be looked at, if ever.
+    pub fn open_due(&mut self, id: SessionId) -> Option<Now> {
+        let session = self.slab.get(key(id))?;
+        let idle = self.limits.idle_timeout.map(|span| session.active + span);
+        let handshake = self.limits.handshake_timeout.filter(|_| !session.greeted);
+        let handshake = handshake.map(|span| session.opened + span);
+        idle.into_iter().chain(handshake).min()
+    }
+
+    /// Why an open session whose [`Sessions::open_due`] has passed must be closed.
+    pub fn overdue(&self, id: SessionId) -> CloseReason {
+        let idle = self.limits.idle_timeout.zip(self.get(id));
+        match idle {
+            Some((span, session)) if session.active + span <= self.now => CloseReason::IdleTimeout,
+            _ => CloseReason::HandshakeTimeout,
+        }
+    }
+
+    /// The session, unless its slot was freed.
+    #[inline]
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.slab.get(key(id))
+    }
+
+    /// The session, unless its slot was freed.
+    #[inline]
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.slab.get_mut(key(id))
+    }
+
+    /// The session beside the stock that its queue takes from and gives to, and what is counted.
+    #[inline]
+    pub fn get_for_write(
+        &mut self,
+        id: SessionId,
+    ) -> Option<(&mut Session, &mut Stock, &mut Stats)> {
+        Some((self.slab.get_mut(key(id))?, &mut self.stock, &mut self.stats))
+    }
+
+    /// Whether frames may be delivered to the session.
+    #[inline]
+    pub fn reads(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(Session::reads)
+    }
+
+    /// The same for the session that is being read, which was asked at the turn's beginning.
+    #[inline]
+    pub fn still_reads(&self, id: SessionId) -> bool {
+        !self.disturbed || self.reads(id)
+    }
+
+    /// Sends a copy of `bytes`; `false` when the session has ended or is ending.
+    #[inline]
+    pub fn send(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+        self.page.append(id, bytes) || self.send_anew(id, bytes)
+    }
+
+    /// Sends the first `width` bytes of `prefix`, and a copy of `bytes`.
+    #[inline]
+    pub fn send_prefixed(
+        &mut self,
+        id: SessionId,
+        prefix: [u8; 8],
+        width: usize,
+        bytes: &[u8],
+    ) -> bool {
+        self.page.append_prefixed(id, prefix, width, bytes)
+            || (self.send(id, &prefix[..width]) && self.send(id, bytes))
+    }
+
+    /// The first bytes for a session in this turn, or more than may lie on the page.
+    fn send_anew(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+        self.settle_writer();
+        let room = self.page.room();
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if session.accepts() && session.may_write_on_page() && bytes.len() <= room {
+            session.place = self.page.begin(id);
+            return self.page.append(id, bytes);
+        }
+        self.queue_copy(id, bytes)
+    }
+
+    /// Plain bytes have come for the session. If it has nothing else on its mind, it is expected to
+    /// answer, and may write on the page: whoever was served before it is done. `false` for all
+    /// others, also the dead.
+    #[inline(always)]
+    pub fn serve(&mut self, id: SessionId) -> bool {
+        self.settle_writer();
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        let simple = session.reads() && session.may_write_on_page();
+        if simple {
+            session.place = self.page.begin(id);
+        }
+        simple
+    }
+
+    /// Whoever writes on the page stops.
+    #[inline(always)]
+    pub fn settle_writer(&mut self) {
+        if let Some(silent) = self.page.end() {
+            self.was_silent(silent);
+        }
+    }
+
+    /// The session that was expected to write on the page did not.
+    #[cold]
+    fn was_silent(&mut self, id: SessionId) {
+        if let Some(session) = self.slab.get_mut(key(id)) {
+            session.place = 0;
+        }
+    }
+
+    fn queue_copy(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+        self.queue(id, bytes.len(), |queue, stock| queue.push(bytes, stock))
+    }
+
+    /// Queues shared `bytes`; `false` when the session has ended or is ending.
+    pub fn send_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        self.queue(id, bytes.len(), |queue, stock| queue.push_shared(bytes, stock))
+    }
+
+    /// Makes a queue longer by `count` bytes, with what follows: a pause, an end, a place on the
+    /// page.
+    fn queue(
+        &mut self,
+        id: SessionId,
+        count: usize,
+        push: impl FnOnce(&mut SendQueue, &mut Stock),
+    ) -> bool {
+        let unsent = self.unsent_bytes(id) + count;
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if !session.accepts() {
+            return false;
+        }
+        if unsent > self.limits.send_max_bytes {
+            self.kill(id, CloseReason::SendFull);
+            return false;
+        }
+        if unsent > self.limits.send_high_bytes {
+            self.stats.pauses += u64::from(!session.paused);
+            session.paused = true;
+            self.disturbed = true;
+        }
+        push(&mut session.queue, &mut self.stock);
+        self.mark_dirty(id);
+        true
+    }
+
+    /// How many bytes wait to be sent to the session.
+    pub fn unsent_bytes(&self, id: SessionId) -> usize {
+        self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_at(session.place))
+    }
+
+    /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
+    /// would overtake what was queued meanwhile.
+    #[inline]
+    pub fn mark_dirty(&mut self, id: SessionId) {
+        self.settle_writer();
+        if let Some(session) = self.slab.get_mut(key(id))
+            && session.place == 0
+        {
+            session.place = self.page.enter(id);
+        }
+    }
+
+    /// Ends the session after what is queued has left; `false` when its end has begun already.
+    pub fn close(&mut self, id: SessionId, reason: CloseReason) -> bool {
+        self.settle_writer();
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if !session.close(reason) {
+            return false;
+        }
+        self.disturbed = true;
+        if session.is_dead() {
+            self.dead.push(id);
+            return true;
+        }
+        self.mark_dirty(id);
+        let due = self.now + self.limits.drain_timeout;
+        self.set_deadline(id, due);
+        true
+    }
+
+    /// Ends the session at once; `false` when it is over already.
+    pub fn kill(&mut self, id: SessionId, reason: CloseReason) -> bool {
+        self.settle_writer();
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if session.is_dead() {
+            return false;
+        }
+        session.state = State::Dead(reason);
+        self.disturbed = true;
+        self.dead.push(id);
+        true
+    }
+
+    /// Ends the session at once, for `reason`; but one that lingers has said all that it had to
+    /// say, and keeps the reason for which it was closed.
+    pub fn cut_off(&mut self, id: SessionId, reason: CloseReason) {
+        match self.get(id).map(|session| session.state) {
+            Some(State::Lingering(first)) => self.kill(id, first),
+            _ => self.kill(id, reason),
+        };
+    }
+
+    /// `count` bytes came for the session, and perhaps the end of its first frame.
+    #[inline(always)]
+    pub fn received(&mut self, id: SessionId, count: usize, greeted: bool) {
+        self.stats.recv_bytes += count as u64;
+        if self.timed {
+            self.note_time(id, count > 0, greeted);
+        }
+    }
+
+    #[cold]
+    fn note_time(&mut self, id: SessionId, active: bool, greeted: bool) {
+        let now = self.now;
+        if let Some(session) = self.get_mut(id) {
+            session.active = if active { now } else { session.active };
+            session.greeted |= greeted;
+        }
+    }
+
+    /// Takes a dead session out of the table, with all its timers; its id is stale from now on.
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let mut session = self.slab.remove(key(id))?;
+        self.wheel.cancel_all(&mut session.timers);
+        Some(session)
+    }
+
+    /// Makes room for an outbound session; the reactor dials at the end of the turn.
+    pub fn dial(&mut self, to: Address, timeout: Duration) -> Option<SessionId> {
+        if self.is_full() {
+            return None;
+        }
+        let id = self.insert(State::Connecting);
+        let due = self.now + timeout;
+        self.set_deadline(id, due);
+        self.dials.push((id, to));
+        Some(id)
+    }
+
+    /// Sets, or moves, the engine's own timer of a session.
+    pub fn set_deadline(&mut self, id: SessionId, due: Now) {
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        match session.deadline {
+            Some(timer) if self.wheel.reset(timer, due) => {}
+            _ => {
+                let timer = self.wheel.set(&mut session.timers, due, Timer::Deadline(id));
+                session.deadline = Some(timer);
+            }
+        }
+    }
+
+    /// Sets a user's timer; `None` when the session is over or there is none.
+    pub fn set_timer(&mut self, id: SessionId, after: Duration) -> Option<TimerId> {
+        let due = self.now + after;
+        let session = self.slab.get_mut(key(id)).filter(|session| !session.is_dead())?;
+        Some(self.wheel.set(&mut session.timers, due, Timer::User(id)))
+    }
+
+    /// Moves a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
+    pub fn reset_timer(&mut self, id: SessionId, timer: TimerId, after: Duration) -> bool {
+        let due = self.now + after;
+        self.wheel.value(timer) == Some(Timer::User(id)) && self.wheel.reset(timer, due)
+    }
+
+    /// Cancels a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
+    pub fn cancel_timer(&mut self, id: SessionId, timer: TimerId) -> bool {
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        self.wheel.value(timer) == Some(Timer::User(id))
+            && self.wheel.cancel(&mut session.timers, timer)
+    }
+
+    /// After a timer's callback: forgets it, unless it was set again meanwhile.
+    pub fn settle_timer(&mut self, id: SessionId, timer: TimerId) {
+        if let Some(session) = self.slab.get_mut(key(id)) {
+            self.wheel.settle(&mut session.timers, timer);
+        }
+    }
+
+    /// Lets a listener rest.
+    pub fn set_listener_timer(&mut self, number: u32) {
+        let due = self.now + self.limits.listener_rest;
+        self.wheel.set(&mut self.listener_timers, due, Timer::Listener(number));
+    }
+
+    /// After a listener's rest: forgets its timer.
+    pub fn settle_listener_timer(&mut self, timer: TimerId) {
+        self.wheel.settle(&mut self.listener_timers, timer);
+    }
+
+    /// Whether something was left to do that no event will announce.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        !(self.page.is_empty()
+            && self.still_ready.is_empty()
+            && self.dead.is_empty()
+            && self.dials.is_empty())
+    }
+}

@@ -1,0 +1,130 @@
+//! Outbound sessions: the same handler, a deadline, and no half-open thing left behind.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::sim::{End, Faults};
+use readyloop::{Address, CloseReason, Context, Errno, Limits, SessionId};
+
+use super::world::{BOTH, Fact, World, echo_and, framed};
+
+/// A world whose handler dials once, at its start, and greets at once.
+fn dialling(trigger: readyloop::Trigger, faults: Faults) -> (World, Rc<Cell<SessionId>>) {
+    let dialled = Rc::new(Cell::new(SessionId::NONE));
+    let id = dialled.clone();
+    let dial = echo_and(move |fact, context: &mut Context<'_>| {
+        if *fact == Fact::Open(SessionId::NONE) {
+            let to: Address = "10.9.9.9:99".parse().unwrap();
+            id.set(context.connect(&to, Duration::from_millis(200)).unwrap());
+            assert!(context.send_to(id.get(), b"hello from afar"));
+        }
+    });
+    (World::with_faults(1, trigger, faults, Limits::default(), dial), dialled)
+}
+
+#[test]
+fn a_dialled_peer_that_answers_is_a_session_like_any_other() {
+    for trigger in BOTH {
+        let (mut world, id) = dialling(trigger, Faults::none());
+        world.settle();
+        assert_eq!(world.facts(), [], "{trigger:?}: nothing is told before the answer");
+        let peer = world.net.dialled().unwrap();
+        peer.accept();
+        peer.send(&framed(b"welcome"));
+        world.settle();
+        let expected = [Fact::Open(id.get()), Fact::Frame(id.get(), b"welcome".to_vec())];
+        assert_eq!(world.facts(), expected, "{trigger:?}");
+        let received = [b"hello from afar".to_vec(), framed(b"welcome")].concat();
+        assert_eq!(peer.received(), received, "what was sent before the answer goes first");
+        // The connect deadline is not an open session's.
+        world.net.advance(Duration::from_secs(1));
+        world.settle();
+        assert_eq!((peer.end(), world.facts()), (None, vec![]));
+        peer.finish();
+        world.settle();
+        assert_eq!(world.closed(), [CloseReason::PeerFinished], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_dialled_peer_that_says_no_is_a_failed_connect_with_its_reason() {
+    for trigger in BOTH {
+        let (mut world, id) = dialling(trigger, Faults::none());
+        world.settle();
+        world.net.dialled().unwrap().refuse(Errno::CONNREFUSED);
+        world.settle();
+        let reason = CloseReason::ConnectFailed(Errno::CONNREFUSED);
+        assert_eq!(world.facts(), [Fact::ConnectFailed(id.get(), reason)], "{trigger:?}");
+        assert_eq!((world.net.open_sockets(), world.reactor.session_count()), (0, 0));
+    }
+}
+
+#[test]
+fn a_connect_that_fails_at_once_is_told_in_the_same_way() {
+    for trigger in BOTH {
+        let faults = Faults { connect_refused: 1000, ..Faults::none() };
+        let (mut world, id) = dialling(trigger, faults);
+        world.settle();
+        let facts = world.facts();
+        let told = matches!(facts[..], [Fact::ConnectFailed(told, CloseReason::ConnectFailed(_))]
+            if told == id.get());
+        assert!(told, "{trigger:?}: {facts:?}");
+        assert_eq!(world.reactor.session_count(), 0);
+    }
+}
+
+#[test]
+fn a_dialled_peer_that_does_not_answer_is_given_up_at_its_deadline() {
+    for trigger in BOTH {
+        let (mut world, id) = dialling(trigger, Faults::none());
+        world.settle();
+        let late = world.net.dialled().unwrap();
+        world.turn_while(|world| world.net.open_sockets() > 0);
+        let expected = [Fact::ConnectFailed(id.get(), CloseReason::ConnectTimeout)];
+        assert_eq!(world.facts(), expected, "{trigger:?}");
+        assert!(world.net.now().as_nanos() < 210_000_000);
+        late.accept();
+        world.settle();
+        assert_eq!(world.facts(), []);
+    }
+}
+
+#[test]
+fn a_spurious_answer_opens_nothing() {
+    let faults = Faults { spurious: 900, ..Faults::none() };
+    for trigger in BOTH {
+        let (mut world, _) = dialling(trigger, faults.clone());
+        world.turn();
+        world.turn_while(|world| world.net.open_sockets() > 0 || world.net.dialled().is_some());
+        let opened = world.facts().iter().any(|fact| matches!(fact, Fact::Open(_)));
+        assert!(!opened, "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_dialled_peer_that_resets_is_a_session_that_was_reset() {
+    for trigger in BOTH {
+        let (mut world, _) = dialling(trigger, Faults::none());
+        world.settle();
+        let peer = world.net.dialled().unwrap();
+        peer.accept();
+        world.settle();
+        peer.reset();
+        world.settle();
+        assert_eq!(world.closed(), [CloseReason::PeerReset], "{trigger:?}");
+        assert_ne!(peer.end(), Some(End::Finished));
+    }
+}
+
+#[test]
+fn a_server_that_stops_gives_up_what_it_was_dialling() {
+    for trigger in BOTH {
+        let (mut world, id) = dialling(trigger, Faults::none());
+        world.settle();
+        world.remote.stop();
+        world.run_out();
+        let expected = [Fact::ConnectFailed(id.get(), CloseReason::Stopped)];
+        assert_eq!(world.facts(), expected, "{trigger:?}");
+    }
+}

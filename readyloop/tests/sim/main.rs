@@ -1,0 +1,14 @@
+//! The production reactor on the simulated kernel: one module for each family of promises.
+#![allow(clippy::unwrap_used)]
+
+mod accept;
+mod bytes;
+mod connect;
+mod ends;
+mod faults;
+mod readiness;
+mod seeds;
+mod stopping;
+mod threads;
+mod timing;
+mod world;

@@ -1,0 +1,236 @@
+//! A thousand worlds, each from one seed: many clients, every fault, and not one byte out of place.
+//!
+//! A failure prints its seed; `READYLOOP_SEED=17 cargo test --test sim seeds` runs that one alone.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::sim::{Client, End, Faults, Rng};
+use readyloop::{CloseReason, Errno, Limits, SessionId, Stats, Trigger};
+
+use super::world::{Fact, React, World, framed};
+
+const SEEDS: u64 = 1_200;
+const POISON: &[u8] = b"meant for the dead";
+
+/// What the server answers to a frame, as a stream of bytes.
+fn answer(frame: &[u8]) -> Vec<u8> {
+    match frame.first() {
+        Some(0) => Vec::new(),
+        Some(1) => [framed(frame), framed(frame)].concat(),
+        Some(2) => framed(&frame.repeat(9)),
+        _ => framed(frame),
+    }
+}
+
+/// Answers in the ways in which a handler can: in one piece, in many, shared.
+fn server(dead: Rc<RefCell<Vec<SessionId>>>) -> React {
+    let mut turn = 0;
+    Box::new(move |fact, context| match fact {
+        Fact::Frame(_, frame) => {
+            turn += 1;
+            let answer = answer(frame);
+            match turn % 3 {
+                0 => assert!(context.send(&answer)),
+                1 => answer.chunks(7).for_each(|piece| assert!(context.send(piece))),
+                _ => assert!(context.send_shared(answer.into())),
+            }
+            // A late send, by a handler that kept the name of a session that has ended.
+            if let Some(id) = dead.borrow().last() {
+                assert!(!context.send_to(*id, POISON), "a dead session took bytes");
+            }
+        }
+        Fact::PeerFinished(_) => context.close(),
+        Fact::Close(id, _) => dead.borrow_mut().push(*id),
+        _ => {}
+    })
+}
+
+/// One caller and what it is going to do.
+struct Caller {
+    client: Client,
+    script: Vec<u8>,
+    sent: usize,
+    expected: Vec<u8>,
+    gone: bool,
+}
+
+impl Caller {
+    fn new(client: Client, rng: &mut Rng) -> Caller {
+        let (mut script, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..rng.below(12) {
+            let longest = [3, 40, 400, 5_000][rng.below(4)];
+            let length = rng.below(longest);
+            let frame: Vec<u8> = (0..length).map(|_| rng.below(256) as u8).collect();
+            script.extend(framed(&frame));
+            expected.extend(answer(&frame));
+        }
+        Caller { client, script, sent: 0, expected, gone: false }
+    }
+
+    fn send_some(&mut self, rng: &mut Rng) {
+        let left = self.script.len() - self.sent;
+        if self.gone || left == 0 {
+            return;
+        }
+        let count = rng.below(left) + 1;
+        self.client.send(&self.script[self.sent..self.sent + count]);
+        self.sent += count;
+    }
+
+    fn act(&mut self, rng: &mut Rng) {
+        match rng.below(12) {
+            0 => self.client.stop_reading(),
+            1 | 2 => self.client.resume_reading(),
+            3 if rng.below(20) == 0 => {
+                self.client.reset();
+                self.gone = true;
+            }
+            _ => self.send_some(rng),
+        }
+    }
+
+    /// Sends what is left, reads what comes, ends well.
+    fn conclude(&mut self) {
+        self.client.resume_reading();
+        if !self.gone && self.client.end().is_none() {
+            self.client.send(&self.script[self.sent..]);
+            self.sent = self.script.len();
+            self.client.finish();
+        }
+    }
+
+    /// Whether the caller has all that it was owed. `false` for one that was refused at the door:
+    /// it has not one byte.
+    fn was_served(&self, seed: u64) -> bool {
+        let received = self.client.received();
+        let begins = self.expected.starts_with(&received);
+        assert!(begins, "seed {seed}: {:?} received what was not for it", self.client);
+        let end = self.client.end();
+        assert!(end.is_some() || self.gone, "seed {seed}: {:?} was forgotten", self.client);
+        let whole = received.len() == self.expected.len() && end == Some(End::Finished);
+        assert!(
+            whole || self.gone || received.is_empty(),
+            "seed {seed}: {:?} received {} of {} bytes, then {end:?}",
+            self.client,
+            received.len(),
+            self.expected.len()
+        );
+        whole || self.gone
+    }
+}
+
+/// How many callers a reactor may have refused.
+fn refusals(stats: &Stats) -> u64 {
+    let unwatched = stats.closed[CloseReason::System(Errno::NOSPC).kind()];
+    stats.refused_by_descriptors + stats.accepts_skipped + unwatched
+}
+
+fn small_limits(rng: &mut Rng) -> Limits {
+    let send_high_bytes = 64 + rng.below(4_000);
+    Limits {
+        recv_buffer_bytes: 64 + rng.below(1_000),
+        recv_budget_bytes: 1 + rng.below(2_000),
+        send_low_bytes: rng.below(send_high_bytes),
+        send_high_bytes,
+        send_budget_bytes: 1 + rng.below(5_000),
+        accepts_per_turn: 1 + rng.below(4),
+        mails_per_turn: 1 + rng.below(3),
+        timers_per_turn: 1 + rng.below(3),
+        ..Limits::default()
+    }
+}
+
+/// Every session that was opened ended once, and was told nothing afterwards.
+fn check_lives(facts: &[Fact], seed: u64) {
+    let mut lives: HashMap<SessionId, bool> = HashMap::new();
+    for fact in facts {
+        match fact {
+            Fact::Open(id) => {
+                assert_eq!(lives.insert(*id, true), None, "seed {seed}: {id} was opened twice");
+            }
+            Fact::Close(id, reason) => {
+                let was = lives.insert(*id, false);
+                assert_eq!(was, Some(true), "seed {seed}: {id} was closed twice or never opened");
+                let expected = [CloseReason::PeerFinished, CloseReason::PeerReset];
+                assert!(expected.contains(reason), "seed {seed}: {id} ended with {reason}");
+            }
+            Fact::Frame(id, _) | Fact::PeerFinished(id) | Fact::Drained(id) => {
+                assert_eq!(lives.get(id), Some(&true), "seed {seed}: {id} was told {fact:?}");
+            }
+            _ => {}
+        }
+    }
+    assert!(lives.values().all(|alive| !alive), "seed {seed}: a session did not end");
+}
+
+fn live(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let trigger = [Trigger::Level, Trigger::Edge][rng.below(2)];
+    let limits = small_limits(&mut rng);
+    let dead = Rc::new(RefCell::new(Vec::new()));
+    let react = server(dead.clone());
+    let mut world = World::with_faults(seed, trigger, Faults::random(seed), limits, react);
+    let mut callers: Vec<Caller> = Vec::new();
+    for _ in 0..rng.below(150) {
+        match rng.below(10) {
+            0 if callers.len() < 20 => callers.push(Caller::new(world.net.connect(0), &mut rng)),
+            1 => assert!(world.turn()),
+            2 => {
+                // As 0, but from another thread.
+                if let Some(id) = dead.borrow().first() {
+                    world.remote.send(*id, POISON).unwrap();
+                }
+            }
+            3 if rng.below(10) == 0 => {
+                // Nobody is in anybody's way: so the reactor must come to rest.
+                callers.iter().for_each(|caller| caller.client.resume_reading());
+                world.settle();
+            }
+            4 if rng.below(30) == 0 => world.net.advance(Duration::from_millis(50)),
+            _ if callers.is_empty() => {}
+            _ => {
+                let some = rng.below(callers.len());
+                callers[some].act(&mut rng);
+            }
+        }
+    }
+    callers.iter_mut().for_each(Caller::conclude);
+    world.net.settle(200_000, || {
+        world.reactor.turn().unwrap();
+    });
+    // A listener that rests is not in sight of the wait; give it its time.
+    world.turn_while(|_| callers.iter().any(|caller| caller.client.is_waiting()));
+    world.settle();
+    let refused = callers.iter().filter(|caller| !caller.was_served(seed)).count() as u64;
+    let may = refusals(world.reactor.stats());
+    assert!(refused <= may, "seed {seed}: {refused} callers got nothing, {may} were refused");
+    world.remote.stop();
+    world.run_out();
+    check_lives(&world.facts(), seed);
+}
+
+fn seeds(part: u64) {
+    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
+        return live(seed.parse().expect("READYLOOP_SEED is a number"));
+    }
+    for seed in (0..SEEDS).filter(|seed| seed % 2 == part) {
+        let lived = std::panic::catch_unwind(|| live(seed));
+        if let Err(panic) = lived {
+            eprintln!("READYLOOP_SEED={seed} cargo test --test sim seeds   # runs this one alone");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn every_stream_is_exact_in_every_even_world() {
+    seeds(0);
+}
+
+#[test]
+fn every_stream_is_exact_in_every_odd_world() {
+    seeds(1);
+}

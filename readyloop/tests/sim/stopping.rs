@@ -1,0 +1,129 @@
+//! A server's end: nobody new, everybody drained, a deadline, and nothing leaked.
+
+use std::time::Duration;
+
+use readyloop::kernel::Kernel;
+use readyloop::sim::End;
+use readyloop::{CloseReason, Limits};
+
+use super::world::{BOTH, Fact, World, echo, echo_and, framed};
+
+#[test]
+fn a_stop_delivers_what_is_queued_and_a_last_word() {
+    for trigger in BOTH {
+        let polite = echo_and(|fact, context| {
+            if let Fact::Closing(_, CloseReason::Stopped) = fact {
+                context.send(b"server stops");
+            }
+        });
+        let mut world = World::new(trigger, Limits::default(), polite);
+        let (client, _) = world.caller();
+        client.set_window(10);
+        client.stop_reading();
+        client.send(&framed(b"question"));
+        world.settle();
+        world.remote.stop();
+        world.settle();
+        client.resume_reading();
+        world.settle();
+        let expected = [framed(b"question"), b"server stops".to_vec()].concat();
+        assert_eq!((client.received(), client.end()), (expected, Some(End::Finished)));
+        client.finish();
+        world.run_out();
+        assert_eq!(world.closed(), [CloseReason::Stopped], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_stop_ends_within_its_deadline_whatever_the_peers_do() {
+    for trigger in BOTH {
+        let limits = Limits {
+            drain_timeout: Duration::from_millis(700),
+            linger_timeout: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        let mut world = World::new(trigger, limits, echo());
+        let (stubborn, _) = world.caller();
+        let (_silent, _) = world.caller();
+        stubborn.set_window(10);
+        stubborn.stop_reading();
+        stubborn.send(&framed(&[1; 100]));
+        world.settle();
+        let began = world.net.now();
+        world.remote.stop();
+        world.run_out();
+        let took = world.net.now().since(began);
+        assert!(took <= Duration::from_millis(702), "{trigger:?}: {took:?}");
+        let mut reasons = world.closed();
+        reasons.sort_by_key(|reason| reason.kind());
+        // The silent one lost nothing: it had all that was queued, and only its own end was
+        // missing.
+        assert_eq!(reasons, [CloseReason::DrainTimeout, CloseReason::Stopped], "{trigger:?}");
+        assert_eq!(stubborn.end(), None);
+        assert!(stubborn.received().is_empty(), "it never read");
+    }
+}
+
+#[test]
+fn the_first_signal_drains_and_the_second_one_ends_at_once() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (client, _) = world.caller();
+        client.set_window(10);
+        client.stop_reading();
+        client.send(&framed(&[1; 100]));
+        world.settle();
+        world.net.signal();
+        world.settle();
+        assert_eq!(world.net.open_sockets(), 1, "{trigger:?}: it drains");
+        let began = world.net.now();
+        world.net.signal();
+        world.run_out();
+        assert_eq!(world.net.now().since(began), Duration::ZERO, "{trigger:?}");
+        assert_eq!(world.closed(), [CloseReason::Stopped]);
+    }
+}
+
+#[test]
+fn nobody_is_accepted_once_a_stop_has_begun() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (inside, _) = world.caller();
+        world.remote.stop();
+        world.turn();
+        let outside = world.net.connect(0);
+        world.settle();
+        assert_eq!(outside.end(), Some(End::Reset), "{trigger:?}");
+        inside.finish();
+        world.run_out();
+    }
+}
+
+#[test]
+fn an_idle_server_stops_at_once() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        world.settle();
+        world.remote.stop();
+        assert!(!world.turn(), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_handler_may_stop_the_server_itself() {
+    for trigger in BOTH {
+        let weary = echo_and(|fact, context| {
+            if let Fact::Frame(..) = fact {
+                context.stop();
+            }
+        });
+        let mut world = World::new(trigger, Limits::default(), weary);
+        let (client, _) = world.caller();
+        client.send(&framed(b"enough"));
+        client.finish();
+        world.run_out();
+        // The server is gone; the network still has to deliver what it wrote.
+        world.net.kernel().wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(client.received(), framed(b"enough"), "{trigger:?}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Other threads: mails reach whom they are for, or nobody; a reactor that is awake is not woken.
+
+use readyloop::{CloseReason, Limits, Refused};
+
+use super::world::{BOTH, World, echo, framed};
+
+#[test]
+fn mails_reach_their_session_and_a_reactor_between_two_turns_is_not_woken() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (client, id) = world.caller();
+        for _ in 0..100 {
+            world.remote.send(id, &b"tick "[..]).unwrap();
+        }
+        let asleep = world.net.calls().asleep;
+        world.turn();
+        assert_eq!(world.net.calls().asleep, asleep, "{trigger:?}: it slept over its mail");
+        world.settle();
+        assert_eq!(world.net.calls().wakes, 0, "{trigger:?}");
+        assert_eq!(client.received(), b"tick ".repeat(100), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_reactor_that_serves_is_not_woken_by_mails_from_within() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (client, id) = world.caller();
+        let (remote, mut left) = (world.remote.clone(), 5);
+        world
+            .remote
+            .run(move |_| {
+                while left > 0 {
+                    left -= 1;
+                    remote.send(id, &b"from within "[..]).unwrap();
+                }
+            })
+            .unwrap();
+        world.settle();
+        assert_eq!(world.net.calls().wakes, 0, "{trigger:?}");
+        assert_eq!(client.received(), b"from within ".repeat(5));
+    }
+}
+
+#[test]
+fn a_late_mail_reaches_nobody_after_its_slot_was_reused() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (old, old_id) = world.caller();
+        old.reset();
+        world.settle();
+        let (new, new_id) = world.caller();
+        assert_eq!(old_id.index(), new_id.index(), "the slot was reused");
+        world.remote.send(old_id, &b"for the old one"[..]).unwrap();
+        world.remote.abort(old_id).unwrap();
+        world.remote.close(old_id).unwrap();
+        world.settle();
+        assert_eq!((new.received(), new.end()), (vec![], None), "{trigger:?}");
+        assert_eq!(world.reactor.stats().mails_stale, 3);
+    }
+}
+
+#[test]
+fn mails_are_handled_in_portions_and_in_order() {
+    let limits = Limits { mails_per_turn: 3, ..Limits::default() };
+    for trigger in BOTH {
+        let mut world = World::new(trigger, limits.clone(), echo());
+        let (client, id) = world.caller();
+        let mut expected = Vec::new();
+        for n in 0..100u8 {
+            expected.push(n);
+            world.remote.send(id, vec![n]).unwrap();
+        }
+        world.turn();
+        assert_eq!(world.reactor.stats().mails, 3, "{trigger:?}");
+        world.settle();
+        assert_eq!(client.received(), expected, "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_mail_that_comes_while_earlier_ones_wait_is_not_forgotten() {
+    let limits = Limits { mails_per_turn: 2, ..Limits::default() };
+    for trigger in BOTH {
+        let mut world = World::new(trigger, limits.clone(), echo());
+        let (client, id) = world.caller();
+        (0..3u8).for_each(|n| world.remote.send(id, vec![n]).unwrap());
+        world.turn();
+        world.remote.send(id, vec![3]).unwrap();
+        world.settle();
+        assert_eq!(client.received(), [0, 1, 2, 3], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_full_mailbox_refuses_and_a_stop_gets_through() {
+    let limits = Limits { mailbox_mails_max: 2, ..Limits::default() };
+    for trigger in BOTH {
+        let mut world = World::new(trigger, limits.clone(), echo());
+        let (client, id) = world.caller();
+        let sent: Vec<_> = (0..3).map(|_| world.remote.send(id, &b"x"[..])).collect();
+        assert_eq!(sent, [Ok(()), Ok(()), Err(Refused::Full)], "{trigger:?}");
+        world.remote.stop();
+        client.finish();
+        world.run_out();
+        assert_eq!(client.received(), b"xx");
+        assert_eq!(world.remote.send(id, &b"x"[..]), Err(Refused::Stopped));
+    }
+}
+
+#[test]
+fn a_close_and_an_abort_from_another_thread_are_those_of_a_handler() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let ((one, one_id), (_two, two_id)) = (world.caller(), world.caller());
+        world.remote.send(one_id, &b"bye"[..]).unwrap();
+        world.remote.close(one_id).unwrap();
+        world.remote.abort(two_id).unwrap();
+        world.settle();
+        assert_eq!(one.received(), b"bye");
+        one.send(&framed(b"dropped"));
+        one.finish();
+        world.settle();
+        assert_eq!(world.closed(), [CloseReason::Aborted, CloseReason::Closed], "{trigger:?}");
+    }
+}

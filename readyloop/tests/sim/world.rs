@@ -1,0 +1,213 @@
+//! A reactor on the simulated kernel, with a handler that writes down what it was told.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use readyloop::framers::{LengthPrefixed, Order, Prefix};
+use readyloop::sim::{Client, Faults, Net, Sim};
+use readyloop::{
+    CloseReason, Context, Handler, Limits, Peer, Reactor, Remote, SessionId, Setup, TimerId,
+    Trigger,
+};
+
+pub const BOTH: [Trigger; 2] = [Trigger::Level, Trigger::Edge];
+
+/// One thing that the handler was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    Open(SessionId),
+    Frame(SessionId, Vec<u8>),
+    Timer(SessionId, TimerId),
+    Drained(SessionId),
+    PeerFinished(SessionId),
+    Closing(SessionId, CloseReason),
+    Close(SessionId, CloseReason),
+    ConnectFailed(SessionId, CloseReason),
+}
+
+/// What a test wants to be done at a fact, with the context of that moment.
+pub type React = Box<dyn FnMut(&Fact, &mut Context<'_>)>;
+
+/// Writes each fact down, then reacts to it. Frames have a big-endian length of four bytes.
+pub struct Probe {
+    facts: Rc<RefCell<Vec<Fact>>>,
+    react: React,
+    frame_bytes_max: usize,
+}
+
+impl Probe {
+    fn tell(&mut self, fact: Fact, context: &mut Context<'_>) {
+        self.facts.borrow_mut().push(fact.clone());
+        (self.react)(&fact, context);
+    }
+}
+
+impl Handler for Probe {
+    type Framer = LengthPrefixed;
+    type Session = SessionId;
+
+    fn on_start(&mut self, context: &mut Context<'_>) {
+        (self.react)(&Fact::Open(SessionId::NONE), context);
+    }
+
+    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (LengthPrefixed, SessionId) {
+        self.tell(Fact::Open(context.id()), context);
+        (framing(self.frame_bytes_max), context.id())
+    }
+
+    fn on_frame(&mut self, session: &mut SessionId, frame: &[u8], context: &mut Context<'_>) {
+        assert_eq!(*session, context.id());
+        self.tell(Fact::Frame(*session, frame.to_vec()), context);
+    }
+
+    fn on_timer(&mut self, session: &mut SessionId, timer: TimerId, context: &mut Context<'_>) {
+        self.tell(Fact::Timer(*session, timer), context);
+    }
+
+    fn on_drained(&mut self, session: &mut SessionId, context: &mut Context<'_>) {
+        self.tell(Fact::Drained(*session), context);
+    }
+
+    fn on_peer_finished(&mut self, session: &mut SessionId, context: &mut Context<'_>) {
+        self.tell(Fact::PeerFinished(*session), context);
+    }
+
+    fn on_closing(
+        &mut self,
+        session: &mut SessionId,
+        reason: CloseReason,
+        context: &mut Context<'_>,
+    ) {
+        self.tell(Fact::Closing(*session, reason), context);
+    }
+
+    fn on_close(&mut self, session: SessionId, reason: CloseReason, context: &mut Context<'_>) {
+        self.tell(Fact::Close(session, reason), context);
+    }
+
+    fn on_connect_failed(&mut self, id: SessionId, reason: CloseReason, context: &mut Context<'_>) {
+        self.tell(Fact::ConnectFailed(id, reason), context);
+    }
+}
+
+/// Answers each frame with itself, and closes when the peer has finished.
+pub fn echo() -> React {
+    Box::new(|fact, context| match fact {
+        Fact::Frame(_, frame) => {
+            context.send(&framed(frame));
+        }
+        Fact::PeerFinished(_) => context.close(),
+        _ => {}
+    })
+}
+
+/// Like [`echo`], but does `more` first.
+pub fn echo_and(mut more: impl FnMut(&Fact, &mut Context<'_>) + 'static) -> React {
+    let mut echo = echo();
+    Box::new(move |fact, context| {
+        more(fact, context);
+        echo(fact, context);
+    })
+}
+
+fn framing(bytes_max: usize) -> LengthPrefixed {
+    LengthPrefixed::new(Prefix::Four, Order::Big, bytes_max)
+}
+
+pub fn framed(frame: &[u8]) -> Vec<u8> {
+    let mut bytes = framing(usize::MAX).encode(frame.len()).unwrap().as_slice().to_vec();
+    bytes.extend_from_slice(frame);
+    bytes
+}
+
+/// A net and the reactor that lives on it.
+pub struct World {
+    pub net: Net,
+    pub reactor: Reactor<Sim, Probe>,
+    pub remote: Remote,
+    facts: Rc<RefCell<Vec<Fact>>>,
+}
+
+impl World {
+    pub fn new(trigger: Trigger, limits: Limits, react: React) -> World {
+        World::with_faults(0, trigger, Faults::none(), limits, react)
+    }
+
+    pub fn with_faults(
+        seed: u64,
+        trigger: Trigger,
+        faults: Faults,
+        limits: Limits,
+        react: React,
+    ) -> World {
+        let net = Net::new(seed, trigger, faults);
+        let facts = Rc::new(RefCell::new(Vec::new()));
+        let frame_bytes_max = limits.frame_bytes_max;
+        let probe = Probe { facts: facts.clone(), react, frame_bytes_max };
+        let setup = Setup::new(&net.kernel(), vec![net.listener()], limits);
+        let remote = setup.remote.clone();
+        let reactor = Reactor::new(net.kernel(), setup, probe).unwrap();
+        World { net, reactor, remote, facts }
+    }
+
+    /// A caller, accepted and open.
+    pub fn caller(&mut self) -> (Client, SessionId) {
+        let before = self.facts.borrow().len();
+        let client = self.net.connect(0);
+        self.settle();
+        let facts = self.facts.borrow();
+        let opened = facts[before..].iter().find_map(|fact| match fact {
+            Fact::Open(id) => Some(*id),
+            _ => None,
+        });
+        (client, opened.expect("a caller was accepted"))
+    }
+
+    pub fn turn(&mut self) -> bool {
+        self.reactor.turn().unwrap()
+    }
+
+    /// Turns while this holds. Time passes: a wait with nothing to do jumps to its timeout.
+    pub fn turn_while(&mut self, holds: impl Fn(&World) -> bool) {
+        for _ in 0..100_000 {
+            if !holds(self) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("nothing comes of turning: {:?}", self.net);
+    }
+
+    /// Turns until nothing is left to do before the clock moves.
+    pub fn settle(&mut self) {
+        let World { net, reactor, .. } = self;
+        net.settle(100_000, || {
+            reactor.turn().unwrap();
+        });
+    }
+
+    /// Turns until the server has ended.
+    pub fn run_out(&mut self) {
+        for _ in 0..100_000 {
+            if !self.turn() {
+                assert_eq!(self.net.open_sockets(), 0, "a socket was leaked");
+                return;
+            }
+        }
+        panic!("the server does not end: {:?}", self.net);
+    }
+
+    /// Everything that the handler was told since the last call.
+    pub fn facts(&self) -> Vec<Fact> {
+        std::mem::take(&mut self.facts.borrow_mut())
+    }
+
+    /// How the sessions ended that ended since the last call.
+    pub fn closed(&self) -> Vec<CloseReason> {
+        let close = |fact| match fact {
+            Fact::Close(_, reason) => Some(reason),
+            _ => None,
+        };
+        self.facts().into_iter().filter_map(close).collect()
+    }
+}
