@@ -1,0 +1,200 @@
+//! The command line, as text: which options there are, what they mean, what they are by default.
+//!
+//! The texts of the fields are what `--help` prints. An option exists only if something obeys it.
+//! What options must not contradict is checked where they are obeyed.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Parser, Subcommand};
+use readyloop::{Limits, Poller, Trigger};
+
+use crate::framing::Framing;
+use crate::units::{self, Bytes, Span};
+
+/// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
+#[derive(Parser)]
+#[command(name = "readyloop", version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a ready-made service until SIGTERM or SIGINT
+    #[command(subcommand)]
+    Serve(Service),
+}
+
+#[derive(Subcommand)]
+pub enum Service {
+    /// Send every frame back to its sender
+    #[command(after_help = NOTES)]
+    Echo(EchoOptions),
+}
+
+const NOTES: &str = "\
+BYTES is 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB. DUR is 500us, 5ms, 2s, 1m or 1h.
+
+When callers can connect, one line on standard output says where:
+  serving echo on 127.0.0.1:7000 (single, epoll, level)
+SIGTERM or SIGINT drains and then stops; a second one stops at once.
+Exit status: 0 stopped as asked, 1 cannot start or go on, 2 the options must change.";
+
+/// What `serve echo` is told.
+#[derive(clap::Args)]
+pub struct EchoOptions {
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// How bytes become frames: raw, lines, or length[:1|2|4|8[be|le]]; a frame excludes its prefix
+    /// or line end, and the reply carries one again
+    #[arg(long, default_value_t = Framing::DEFAULT, help_heading = "Echo")]
+    pub framing: Framing,
+
+    /// Burn CPU for this long on every frame [default: none]
+    #[arg(long, value_name = "DUR", help_heading = "Echo")]
+    pub handler_cost: Option<Span>,
+}
+
+/// What every service is told.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Server")]
+pub struct ServerOptions {
+    /// Listen on 127.0.0.1:7000, [::1]:7000 or unix:/path; may be given many times; port 0 takes a
+    /// free port
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    pub listen: Vec<String>,
+
+    /// Where work crosses a thread
+    #[arg(long, default_value = "single", value_parser = one_of(&TOPOLOGIES))]
+    pub topology: Topology,
+
+    /// Which system call tells about readiness
+    #[arg(long, default_value = "epoll", value_parser = one_of(&Poller::NAMES))]
+    pub poller: Poller,
+
+    /// Whether readiness is told while it lasts, or once when it begins (epoll only)
+    #[arg(long, default_value = "level", value_parser = one_of(&TRIGGERS))]
+    pub trigger: Trigger,
+
+    /// Callers that the kernel lets wait to be accepted [default: net.core.somaxconn, the most]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub backlog: Option<u32>,
+
+    #[command(flatten)]
+    pub limits: LimitOptions,
+
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// The bounds that a service keeps; where one is exceeded, that session is closed.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitOptions {
+    /// Sessions open at once; further callers are hung up on
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(default_value_t = Limits::default().sessions_max as u32)]
+    pub max_sessions: u32,
+
+    /// Sessions open at once from one IP address [default: no limit]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub max_sessions_per_ip: Option<u32>,
+
+    /// The longest frame, without its prefix or line end [default: 16MiB, or what its prefix can
+    /// spell]
+    #[arg(long, value_name = "BYTES")]
+    pub max_frame: Option<Bytes>,
+
+    /// How long a session may send nothing [default: no limit]
+    #[arg(long, value_name = "DUR")]
+    pub idle_timeout: Option<Span>,
+
+    /// How long a session's first frame may take to arrive [default: no limit]
+    #[arg(long, value_name = "DUR")]
+    pub handshake_timeout: Option<Span>,
+
+    /// How long a closing session may take to accept its last bytes, and a stopping server to end
+    #[arg(long, value_name = "DUR", default_value_t = Span(Limits::default().drain_timeout))]
+    pub drain_timeout: Span,
+
+    /// Low mark: read a paused session again when this much is left in its send queue
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(Limits::default().send_low_bytes))]
+    pub send_low: Bytes,
+
+    /// High mark: pause reading a session while its send queue is longer than this
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(Limits::default().send_high_bytes))]
+    pub send_high: Bytes,
+
+    /// Close a session whose send queue would become longer than this
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(Limits::default().send_max_bytes))]
+    pub send_max: Bytes,
+}
+
+/// How much is logged to standard error.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogOptions {
+    /// Log errors only, and no warnings
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Log start, drain and end with totals; -vv: each session too
+    #[arg(short, long, action = ArgAction::Count, value_parser = clap::value_parser!(u8).range(..=2))]
+    pub verbose: u8,
+}
+
+/// Where work crosses a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Topology {
+    /// Nowhere: one thread does everything.
+    Single,
+}
+
+/// All topologies and triggers, with the names that the options have for them.
+const TOPOLOGIES: [(&str, Topology); 1] = [("single", Topology::Single)];
+const TRIGGERS: [(&str, Trigger); 2] = [("level", Trigger::Level), ("edge", Trigger::Edge)];
+
+impl ServerOptions {
+    /// How it serves, in the words of the options: `single, epoll, level`.
+    pub fn how(&self) -> String {
+        let topology = match self.topology {
+            Topology::Single => "single",
+        };
+        let trigger = match self.trigger {
+            Trigger::Level => "level",
+            Trigger::Edge => "edge",
+        };
+        format!("{topology}, {}, {trigger}", self.poller)
+    }
+}
+
+/// Reads one of these names; clap lists them in the help, and in the error about any other.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    names: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let find = |text: String| names.iter().find(|(name, _)| *name == text);
+    PossibleValuesParser::new(names.iter().map(|(name, _)| *name))
+        .map(move |text| find(text).expect("a possible value is in the list of names").1)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_agrees_with_itself() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let Command::Serve(Service::Echo(options)) =
+            Args::parse_from(["readyloop", "serve", "echo"]).command;
+        assert_eq!(options.server.poller, Poller::default());
+        assert_eq!(options.server.trigger, Trigger::default());
+        assert_eq!(options.server.how(), "single, epoll, level");
+    }
+}

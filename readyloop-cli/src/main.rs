@@ -1,0 +1,35 @@
+//! The program `readyloop`: ready-made services on the readyloop reactor.
+//!
+//! It is built only on the library's public API, so it is the first proof that the API is enough.
+//! Standard output is for whoever started it (the ready line), standard error is for people (logs,
+//! errors); that nobody reads them any more is no reason to end.
+//!
+//! Exit status: 0 after a stop that was asked for, 1 when the machine said no, 2 when the options
+//! must change.
+
+mod args;
+mod echo;
+mod framing;
+mod log;
+mod serve;
+mod units;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, Service};
+
+fn main() -> ExitCode {
+    let Command::Serve(Service::Echo(options)) = Args::parse().command;
+    log::start(&options.server.log);
+    match echo::serve(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Unlike eprintln!, this does not panic when standard error is closed.
+            let _nobody_reads = writeln!(io::stderr(), "readyloop: {error}");
+            ExitCode::from(if error.is_settings() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From options to a served service: limits, the ready line, the end.
+
+use std::io::{self, Write};
+
+use readyloop::{Address, CloseReason, Handler, Limits, Result, Server, Stats};
+use tracing::{info, warn};
+
+use crate::args::{LimitOptions, ServerOptions};
+use crate::log;
+
+/// Room in bytes for what belongs to a frame besides its own bytes: its prefix, or its line end.
+const WRAPPING_BYTES_MAX: usize = 16;
+
+/// The library's limits, for frames of at most `frame_bytes_max` bytes without what wraps them.
+pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
+    Limits {
+        sessions_max: given.max_sessions as usize,
+        sessions_per_address_max: given.max_sessions_per_ip,
+        frame_bytes_max: frame_bytes_max.saturating_add(WRAPPING_BYTES_MAX),
+        send_low_bytes: given.send_low.0,
+        send_high_bytes: given.send_high.0,
+        send_max_bytes: given.send_max.0,
+        idle_timeout: given.idle_timeout.map(|span| span.0),
+        handshake_timeout: given.handshake_timeout.map(|span| span.0),
+        drain_timeout: given.drain_timeout.0,
+        ..Limits::default()
+    }
+}
+
+/// Listens, says so, and serves until it is stopped by a signal.
+pub fn serve(
+    service: &str,
+    options: &ServerOptions,
+    limits: Limits,
+    handler: impl Handler,
+) -> Result<()> {
+    let mut builder = Server::builder()
+        .limits(limits)
+        .poller(options.poller)
+        .trigger(options.trigger)
+        .stop_on_signals()
+        .on_incident(log::incident);
+    if let Some(callers) = options.backlog {
+        // The kernel takes less than either (listen(2)).
+        builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
+    }
+    let server = options.listen.iter().fold(builder, |builder, address| builder.listen(address));
+    let server = server.bind()?;
+    let ready = ready_line(service, server.addresses(), options);
+    let mut reactor = server.reactor(handler)?;
+    info!("{ready}");
+    announce(&ready);
+    let end = reactor.run();
+    info!("ended: {}", totals(reactor.stats()));
+    end
+}
+
+/// The line that tells whoever started us that callers can connect.
+fn ready_line(service: &str, addresses: &[Address], options: &ServerOptions) -> String {
+    let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    format!("serving {service} on {} ({})", addresses.join(", "), options.how())
+}
+
+/// Writes the ready line; a server is worth having also when nobody reads it.
+fn announce(ready: &str) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{ready}").and_then(|()| stdout.flush()) {
+        warn!("the ready line reached nobody: {error}");
+    }
+}
+
+/// What was done, on one line.
+fn totals(stats: &Stats) -> String {
+    let kinds = CloseReason::KIND_NAMES.iter().zip(&stats.closed);
+    let closed: Vec<String> = kinds
+        .filter(|(_, count)| **count > 0)
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let closed = if closed.is_empty() { "none".to_string() } else { closed.join(", ") };
+    format!(
+        "{} sessions (closed: {closed}), {} refused, {} frames, {} bytes in with {} reads, \
+         {} bytes out with {} writes, {} pauses, {} turns",
+        stats.opened,
+        stats.refused_by_limit + stats.refused_by_descriptors,
+        stats.frames,
+        stats.recv_bytes,
+        stats.recvs,
+        stats.sent_bytes,
+        stats.sends,
+        stats.pauses,
+        stats.turns
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command, Service};
+
+    #[test]
+    fn every_limit_on_the_command_line_is_one_of_the_servers() {
+        let line = "readyloop serve echo --max-sessions 1 --max-sessions-per-ip 2 --idle-timeout 3s \
+                    --handshake-timeout 4s --drain-timeout 5ms --send-low 6 --send-high 7 --send-max 8";
+        let Command::Serve(Service::Echo(options)) = Args::parse_from(line.split(' ')).command;
+        let expected = Limits {
+            sessions_max: 1,
+            sessions_per_address_max: Some(2),
+            idle_timeout: Some(Duration::from_secs(3)),
+            handshake_timeout: Some(Duration::from_secs(4)),
+            drain_timeout: Duration::from_millis(5),
+            send_low_bytes: 6,
+            send_high_bytes: 7,
+            send_max_bytes: 8,
+            frame_bytes_max: 9 + 16,
+            ..Limits::default()
+        };
+        assert_eq!(limits(&options.server.limits, 9), expected);
+    }
+
+    #[test]
+    fn limits_that_were_not_given_are_the_librarys() {
+        let Command::Serve(Service::Echo(options)) =
+            Args::parse_from(["readyloop", "serve", "echo"]).command;
+        let expected = Limits { frame_bytes_max: 9 + 16, ..Limits::default() };
+        assert_eq!(limits(&options.server.limits, 9), expected);
+    }
+}

@@ -1,0 +1,170 @@
+//! Amounts as people write them: `64KiB`, `5ms`, `1000`.
+//!
+//! A unit is one factor, so a size or a time is read by one function from one table and written
+//! back from the same. A fraction or a sum of units is refused: an option has one spelling that is
+//! obvious.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The units of a size, largest first; `64k` and `64KiB` are the same.
+const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
+
+/// The units of a time in microseconds, largest first.
+const TIMES: [(&str, u64); 5] =
+    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+
+/// A number of bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bytes(pub usize);
+
+/// A span of time, in whole microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span(pub Duration);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    /// Reads `65536`, `64k`, `64KiB`, `1m`, `1MiB`, `1g`, `1GiB` in any case; units of 1,024. `kB`
+    /// is refused, because half of its readers take it for 1,000.
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let unit_is = |unit: &str, written: &str| {
+            unit.eq_ignore_ascii_case(written)
+                || unit.len() == 3 && unit[..1].eq_ignore_ascii_case(written)
+        };
+        let right = "write 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB";
+        let count = read(text, &SIZES, unit_is).map_err(|wrong| format!("{wrong}; {right}"))?;
+        usize::try_from(count).map(Bytes).map_err(|_| format!("too large; {right}"))
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, self.0 as u64, &SIZES)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    /// Reads `500us`, `5ms`, `2s`, `1m`, `1h`.
+    fn from_str(text: &str) -> Result<Span, String> {
+        let micros = read(text, &TIMES, str::eq)
+            .map_err(|wrong| format!("{wrong}; write 500us, 5ms, 2s, 1m or 1h"))?;
+        Ok(Span(Duration::from_micros(micros)))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u64::try_from(self.0.as_micros()) {
+            Ok(0) => f.write_str("0s"),
+            Ok(micros) => write(f, micros, &TIMES),
+            Err(_) => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Reads a count of things, of which none would make no sense.
+pub fn count(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("not a whole number from 1 to {}", u32::MAX))
+}
+
+/// Reads digits and a unit; says what is wrong with them.
+fn read(
+    text: &str,
+    units: &[(&str, u64)],
+    unit_is: impl Fn(&str, &str) -> bool,
+) -> Result<u64, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, written) = text.split_at(end);
+    if digits.is_empty() {
+        return Err("no whole number".to_string());
+    }
+    let Some((_, factor)) = units.iter().find(|(unit, _)| unit_is(unit, written)) else {
+        return Err(match written {
+            "" => "no unit".to_string(),
+            written => format!("'{written}' is not a unit"),
+        });
+    };
+    let number = digits.parse::<u64>().ok();
+    number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| "too large".to_string())
+}
+
+/// Writes an amount in the largest unit in which it is whole.
+fn write(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]) -> fmt::Result {
+    let whole = |factor: u64| amount >= factor && amount.is_multiple_of(factor);
+    match units.iter().find(|(_, factor)| whole(*factor)) {
+        Some((unit, factor)) => write!(f, "{}{unit}", amount / factor),
+        None => write!(f, "{amount}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_read_in_every_spelling() {
+        let spellings = [
+            ("0", 0),
+            ("65536", 65_536),
+            ("64k", 65_536),
+            ("64K", 65_536),
+            ("64KiB", 65_536),
+            ("64kib", 65_536),
+            ("1m", 1 << 20),
+            ("1MiB", 1 << 20),
+            ("3g", 3 << 30),
+            ("18446744073709551615", usize::MAX),
+        ];
+        for (text, bytes) in spellings {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_in_every_unit() {
+        let micros = [
+            ("0s", 0),
+            ("500us", 500),
+            ("5ms", 5_000),
+            ("2s", 2_000_000),
+            ("1m", 60_000_000),
+            ("1h", 3_600_000_000),
+        ];
+        for (text, micros) in micros {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_micros(micros))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_told_what_would_be_right() {
+        for text in ["", "k", "-1", "1.5m", "64kB", "64 k", "1T", "1é", "17179869184g"] {
+            let wrong = text.parse::<Bytes>().unwrap_err();
+            assert!(
+                wrong.ends_with("write 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB"),
+                "{wrong}"
+            );
+        }
+        for text in ["", "5", "ms", "5 ms", "1.5s", "5M", "1h30m", "5124095576030432h"] {
+            let wrong = text.parse::<Span>().unwrap_err();
+            assert!(wrong.ends_with("write 500us, 5ms, 2s, 1m or 1h"), "{wrong}");
+        }
+        for text in ["", "0", "-1", "1k", "4294967296"] {
+            assert_eq!(count(text), Err("not a whole number from 1 to 4294967295".to_string()));
+        }
+    }
+
+    #[test]
+    fn an_amount_is_written_as_it_can_be_read() {
+        for text in ["0", "1", "1025", "64KiB", "16MiB", "5GiB"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+        for text in ["0s", "1us", "1500us", "5ms", "90s", "1m", "36h"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What cannot be obeyed is refused, with what is wrong and what would be right.
+
+use std::net::TcpListener;
+
+use crate::program::{refusal, run};
+
+/// What the parser refuses: exit 2, with each of these words on standard error.
+#[track_caller]
+fn misread(options: &[&str], words: &[&str]) {
+    let ended = run(&[&["serve", "echo"], options].concat());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{options:?}: {ended:?}");
+    for word in words {
+        assert!(ended.stderr.contains(word), "{options:?} without '{word}':\n{}", ended.stderr);
+    }
+}
+
+#[track_caller]
+fn contradiction(options: &[&str], words: &[&str]) {
+    let line = refusal(options, 2);
+    for word in words {
+        assert!(line.contains(word), "{options:?} without '{word}': {line}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_exit_1_and_says_so() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert_eq!(
+        refusal(&["--listen", &address], 1),
+        format!("readyloop: listening on {address}: Address already in use (os error 98)")
+    );
+}
+
+#[test]
+fn a_place_where_nobody_can_listen_is_exit_1_and_named() {
+    let line = refusal(&["--listen", "unix:/nowhere/at/all"], 1);
+    assert!(line.contains("unix:/nowhere/at/all: No such file"), "{line}");
+}
+
+#[test]
+fn an_address_that_is_none_is_exit_2() {
+    contradiction(&["--listen", "7000"], &["'7000'", "127.0.0.1:7000", "[::1]:7000", "unix:/path"]);
+    contradiction(&["--listen", "unix:"], &["needs a path"]);
+}
+
+#[test]
+fn an_option_that_does_not_exist_is_refused_and_never_ignored() {
+    misread(&["--reactors", "4"], &["--reactors"]);
+    misread(&["--admin", "127.0.0.1:0"], &["--admin"]);
+    misread(&["--listne", "127.0.0.1:0"], &["--listne", "--listen"]);
+    misread(&["127.0.0.1:7000"], &["127.0.0.1:7000"]);
+    assert_eq!(run(&["serve", "chess"]).code, Some(2));
+    assert_eq!(run(&["serve"]).code, Some(2));
+    assert_eq!(run(&[]).code, Some(2));
+}
+
+#[test]
+fn a_bad_value_is_told_what_would_be_right() {
+    misread(&["--topology", "multi"], &["'multi'", "--topology", "single"]);
+    misread(&["--topology", "workers"], &["'workers'", "--topology", "single"]);
+    misread(&["--poller", "kqueue"], &["'kqueue'", "epoll, poll, select"]);
+    misread(&["--trigger", "both"], &["'both'", "level, edge"]);
+    misread(&["--framing", "length:3"], &["'length:3'", "raw, lines, or length:1, 2, 4 or 8"]);
+    misread(&["--max-sessions", "0"], &["'0'", "from 1 to"]);
+    misread(&["--max-sessions-per-ip", "-1"], &["-1"]);
+    misread(&["--backlog", "many"], &["'many'", "from 1 to"]);
+    misread(&["--max-frame", "64kB"], &["'kB' is not a unit", "64KiB"]);
+    misread(&["--send-max", "lots"], &["no whole number", "64KiB"]);
+    misread(&["--idle-timeout", "5"], &["no unit", "5ms"]);
+    misread(&["--drain-timeout", "1.5s"], &["'.5s' is not a unit", "500us"]);
+    misread(&["-vvv"], &["--verbose"]);
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused_by_name() {
+    misread(&["-q", "-v"], &["--quiet", "--verbose"]);
+    contradiction(&["--poller", "poll", "--trigger", "edge"], &["poll", "edge", "level", "epoll"]);
+    contradiction(&["--poller", "select", "--trigger", "edge"], &["select", "edge", "level"]);
+    contradiction(&["--send-high", "32k"], &["low mark", "high mark"]);
+    contradiction(&["--idle-timeout", "0s"], &["idle timeout"]);
+    contradiction(&["--handshake-timeout", "0s"], &["handshake timeout"]);
+    contradiction(&["--max-sessions", "99999999"], &["99999999", "16777216"]);
+    contradiction(&["--framing", "length:1", "--max-frame", "256"], &["length:1", "256", "255"]);
+    contradiction(&["--framing", "length:2le", "--max-frame", "64k"], &["length:2le", "65535"]);
+    contradiction(&["--framing", "raw", "--max-frame", "1k"], &["raw", "--max-frame"]);
+}
+
+#[test]
+fn a_reply_that_would_not_fit_its_queue_is_refused_with_what_would_fit() {
+    let (frame, high) = (100 << 20, 256 << 10);
+    let fits = (frame + high + 4usize).to_string();
+    let names = ["--send-max 64MiB", "--max-frame 100MiB", "--send-high 256KiB", &fits];
+    contradiction(&["--max-frame", "100m"], &names);
+    contradiction(&["--framing", "raw", "--send-high", "64m"], &["--send-max", "one read"]);
+    contradiction(&["--send-max", "16m"], &["--send-max", "--max-frame"]);
+}
+
+#[test]
+fn help_and_version_are_for_standard_output() {
+    let help = run(&["serve", "echo", "--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for words in [
+        "--listen <ADDR>",
+        "--topology <TOPOLOGY>",
+        "--poller <POLLER>",
+        "--trigger <TRIGGER>",
+        "--max-sessions <N>",
+        "--max-sessions-per-ip <N>",
+        "--max-frame <BYTES>",
+        "--idle-timeout <DUR>",
+        "--handshake-timeout <DUR>",
+        "--drain-timeout <DUR>",
+        "--send-low <BYTES>",
+        "--send-high <BYTES>",
+        "--send-max <BYTES>",
+        "--backlog <N>",
+        "--framing <FRAMING>",
+        "--handler-cost <DUR>",
+        "[default: 127.0.0.1:7000]",
+        "[default: length:4be]",
+    ] {
+        assert!(help.stdout.contains(words), "no '{words}' in\n{}", help.stdout);
+    }
+    assert!(help.stdout.lines().all(|line| line.chars().count() <= 100));
+    assert_eq!(run(&["--help"]).code, Some(0));
+    assert_eq!(run(&["--version"]).stdout, concat!("readyloop ", env!("CARGO_PKG_VERSION"), "\n"));
+}

@@ -1,0 +1,261 @@
+//! The program under test, its callers, and their deadlines.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// Longer than anything here takes; a test that meets it has failed.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program with these arguments to its end.
+pub fn run(arguments: &[&str]) -> Ended {
+    let mut child = command(arguments).spawn().unwrap();
+    wait_for_end(&child);
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    Ended { code: child.wait().unwrap().code(), stdout, stderr }
+}
+
+/// Runs `serve echo` with these options, which it must refuse: with this code, one line on standard
+/// error, and nothing on standard output. Returns the line.
+#[track_caller]
+pub fn refusal(options: &[&str], code: i32) -> String {
+    let ended = run(&[&["serve", "echo"], options].concat());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{options:?}: {ended:?}");
+    let line = ended.stderr.strip_suffix('\n').unwrap();
+    assert!(line.starts_with("readyloop: ") && !line.contains('\n'), "{line}");
+    line.to_string()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+fn wait_for_end(child: &Child) {
+    let process = pidfd_open(pid(child), PidfdFlags::empty()).unwrap();
+    assert!(is_ready(&process, PollFlags::IN, DEADLINE), "the program does not end");
+}
+
+/// Whether it becomes ready in time.
+pub fn is_ready(what: &impl AsFd, flags: PollFlags, within: Duration) -> bool {
+    let within = Timespec::try_from(within).unwrap();
+    poll(&mut [PollFd::new(what, flags)], Some(&within)).unwrap() > 0
+}
+
+/// A running `readyloop serve echo`; killed when it is dropped.
+pub struct Server {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: Option<BufReader<ChildStderr>>,
+    /// What was read from its standard error.
+    log: String,
+    /// The ready line, without its end.
+    pub ready: String,
+}
+
+impl Server {
+    /// Starts it with these options; without `--listen` among them, on a free port.
+    #[track_caller]
+    pub fn start(options: &[&str]) -> Server {
+        let listen: &[&str] = match options.contains(&"--listen") {
+            true => &[],
+            false => &["--listen", "127.0.0.1:0"],
+        };
+        let mut server =
+            Server::spawn(&mut command(&[&["serve", "echo"], listen, options].concat()));
+        let stdout = server.stdout.as_mut().unwrap();
+        assert!(is_ready(stdout.get_ref(), PollFlags::IN, DEADLINE), "it is never ready");
+        stdout.read_line(&mut server.ready).unwrap();
+        assert!(server.ready.ends_with('\n'), "no ready line");
+        server.ready.pop();
+        server
+    }
+
+    /// Starts it with a standard output that nobody reads, so it is not known when it is ready.
+    pub fn start_unread(options: &[&str]) -> Server {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        Server::spawn(command(&[&["serve", "echo"], options].concat()).stdout(writer))
+    }
+
+    fn spawn(command: &mut Command) -> Server {
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        let stderr = child.stderr.take().map(BufReader::new);
+        Server { child, stdout, stderr, log: String::new(), ready: String::new() }
+    }
+
+    /// Where it listens, as in its ready line.
+    pub fn addresses(&self) -> Vec<&str> {
+        let rest = self.ready.strip_prefix("serving echo on ").unwrap();
+        rest.split_once(" (").unwrap().0.split(", ").collect()
+    }
+
+    /// A caller on its first address.
+    pub fn connect(&self) -> TcpStream {
+        connect(self.addresses()[0])
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(&self.child), signal).unwrap();
+    }
+
+    /// Nobody reads its standard error from now on.
+    pub fn close_stderr(&mut self) {
+        self.stderr = None;
+    }
+
+    /// Reads its log until a line contains `words`, and returns that line.
+    pub fn logged(&mut self, words: &str) -> String {
+        let stderr = self.stderr.as_mut().unwrap();
+        loop {
+            let waits = stderr.buffer().is_empty();
+            let comes = !waits || is_ready(stderr.get_ref(), PollFlags::IN, DEADLINE);
+            let before = self.log.len();
+            let more = comes && stderr.read_line(&mut self.log).unwrap() > 0;
+            assert!(more, "'{words}' is not in the log:\n{}", self.log);
+            if self.log[before..].contains(words) {
+                return self.log[before..].to_string();
+            }
+        }
+    }
+
+    /// Its resident memory in bytes (proc_pid_status(5)).
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// Waits for its end; standard output is what came after the ready line.
+    pub fn end(mut self) -> Ended {
+        wait_for_end(&self.child);
+        let mut stdout = String::new();
+        if let Some(unread) = &mut self.stdout {
+            unread.read_to_string(&mut stdout).unwrap();
+        }
+        if let Some(stderr) = &mut self.stderr {
+            stderr.read_to_string(&mut self.log).unwrap();
+        }
+        let code = self.child.wait().unwrap().code();
+        Ended { code, stdout, stderr: std::mem::take(&mut self.log) }
+    }
+
+    /// Asks it to end, and expects that it ends well, with nothing more said.
+    #[track_caller]
+    pub fn stop(self) {
+        self.signal(Signal::TERM);
+        let ended = self.end();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
+        assert_eq!(ended.stderr, "");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already if the test went well.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+        if thread::panicking()
+            && let Some(stderr) = &mut self.stderr
+        {
+            let _unreadable = stderr.read_to_string(&mut self.log);
+            eprintln!("the server's log:\n{}", self.log);
+        }
+    }
+}
+
+/// A caller whose every read and write has a deadline.
+pub fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// A caller on a Unix socket.
+pub fn connect_unix(path: &str) -> UnixStream {
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// A path for a Unix socket that no other test has.
+pub fn socket_path() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("readyloop-{}-{number}.sock", std::process::id()))
+}
+
+/// Writes `request` and reads `reply` at the same time, so neither side waits for the other's
+/// buffers.
+#[track_caller]
+pub fn exchange(stream: &TcpStream, request: &[u8], reply: &[u8]) {
+    let mut came = vec![0; reply.len()];
+    thread::scope(|scope| {
+        let (mut writer, mut reader) = (stream, stream);
+        scope.spawn(move || writer.write_all(request).unwrap());
+        reader.read_exact(&mut came).unwrap();
+    });
+    // Not assert_eq: nobody wants to read megabytes.
+    assert!(came == reply, "the reply is not what was sent");
+}
+
+/// One short frame goes there and comes back.
+#[track_caller]
+pub fn ping(stream: &TcpStream) {
+    exchange(stream, b"\0\0\0\x04ping", b"\0\0\0\x04ping");
+}
+
+/// Expects that the server has nothing more to say and ends the stream.
+#[track_caller]
+pub fn expect_end(mut stream: impl Read) {
+    let mut byte = [0];
+    assert_eq!(stream.read(&mut byte).unwrap(), 0, "a byte came, and not the end");
+}
+
+/// A peer that sends `bytes` again and again, and never reads, until it is not let for a while or
+/// has sent `bytes_max`. Returns how much it has sent.
+pub fn push_until_blocked(mut stream: &TcpStream, bytes: &[u8], bytes_max: usize) -> usize {
+    const A_WHILE: Duration = Duration::from_millis(150);
+    stream.set_nonblocking(true).unwrap();
+    let (mut sent, begin) = (0, Instant::now());
+    while sent < bytes_max && is_ready(stream, PollFlags::OUT, A_WHILE) {
+        assert!(begin.elapsed() < DEADLINE, "it is let again and again");
+        match stream.write(&bytes[sent % bytes.len()..]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("pushing: {error}"),
+        }
+    }
+    stream.set_nonblocking(false).unwrap();
+    sent
+}
