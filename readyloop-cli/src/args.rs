@@ -74,7 +74,7 @@ pub struct ServerOptions {
     pub poller: Poller,
 
     /// Whether readiness is told while it lasts, or once when it begins (epoll only)
-    #[arg(long, default_value = "level", value_parser = one_of(&TRIGGERS))]
+    #[arg(long, default_value = "level", value_parser = one_of(&Trigger::NAMES))]
     pub trigger: Trigger,
 
     /// Callers that the kernel lets wait to be accepted [default: net.core.somaxconn, the most]
@@ -151,9 +151,8 @@ pub enum Topology {
     Single,
 }
 
-/// All topologies and triggers, with the names that the options have for them.
+/// All topologies, with the names that the option has for them.
 const TOPOLOGIES: [(&str, Topology); 1] = [("single", Topology::Single)];
-const TRIGGERS: [(&str, Trigger); 2] = [("level", Trigger::Level), ("edge", Trigger::Edge)];
 
 impl ServerOptions {
     /// How it serves, in the words of the options: `single, epoll, level`.
@@ -161,11 +160,7 @@ impl ServerOptions {
         let topology = match self.topology {
             Topology::Single => "single",
         };
-        let trigger = match self.trigger {
-            Trigger::Level => "level",
-            Trigger::Edge => "edge",
-        };
-        format!("{topology}, {}, {trigger}", self.poller)
+        format!("{topology}, {}, {}", self.poller, self.trigger)
     }
 }
 

@@ -42,6 +42,40 @@
 //! [`sys`] (Linux) and [`sim`] (a deterministic model, in which the same reactor runs your handler)
 //! behind it; [`Limits`] holds every bound.
 //!
+//! # Your handler in the simulator
+//!
+//! The same reactor and the same handler run on a kernel that is only a model, where time is
+//! virtual, bytes come in any pieces, and one number decides everything:
+//!
+//! ```
+//! # use readyloop::{Context, Handler, Lines, Peer};
+//! # struct Echo;
+//! # impl Handler for Echo {
+//! #     type Framer = Lines;
+//! #     type Session = ();
+//! #     fn on_open(&mut self, _: &Peer, _: &mut Context<'_>) -> (Lines, ()) {
+//! #         (Lines::new(1024), ())
+//! #     }
+//! #     fn on_frame(&mut self, _: &mut (), line: &[u8], context: &mut Context<'_>) {
+//! #         context.send(line);
+//! #         context.send(b"\n");
+//! #     }
+//! # }
+//! use readyloop::sim::{Faults, Net};
+//! use readyloop::{Limits, Reactor, Setup, Trigger};
+//!
+//! let faults = Faults { split: 500, delay: 300, short_writes: 300, ..Faults::none() };
+//! let net = Net::new(17, Trigger::Edge, faults);
+//! let setup = Setup::new(&net.kernel(), vec![net.listener()], Limits::default());
+//! let mut reactor = Reactor::new(net.kernel(), setup, Echo)?;
+//!
+//! let client = net.connect(0);
+//! client.send(b"hello\nworld\n");
+//! net.settle(1_000, || assert!(reactor.turn().is_ok()));
+//! assert_eq!(client.received(), b"hello\nworld\n");
+//! # Ok::<(), readyloop::Error>(())
+//! ```
+//!
 //! # What it is not
 //!
 //! An async runtime, a portability layer, a web framework.

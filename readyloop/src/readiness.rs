@@ -1,5 +1,7 @@
 //! The words in which a poller is asked and answers: trigger, interest, ready. Plain data.
 
+use std::fmt;
+
 use crate::id::Token;
 
 /// When the poller tells about readiness: while it lasts, or once when it begins (epoll(7)).
@@ -10,6 +12,22 @@ pub enum Trigger {
     Level,
     /// A wait reports a socket once each time that it becomes ready (`EPOLLET`).
     Edge,
+}
+
+impl Trigger {
+    /// Both, with their names.
+    pub const NAMES: [(&'static str, Trigger); 2] =
+        [("level", Trigger::Level), ("edge", Trigger::Edge)];
+}
+
+impl fmt::Display for Trigger {
+    /// Its name, as in [`Trigger::NAMES`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Trigger::Level => "level",
+            Trigger::Edge => "edge",
+        })
+    }
 }
 
 /// Which readiness a socket is watched for. Errors and hang-ups are always reported.
@@ -72,5 +90,15 @@ impl Ready {
     #[inline]
     pub fn any(self, flags: u32) -> bool {
         self.flags & flags != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_is_written_by_its_name() {
+        assert!(Trigger::NAMES.iter().all(|(name, trigger)| *name == trigger.to_string()));
     }
 }
