@@ -11,8 +11,9 @@ use crate::wheel::TimerId;
 ///
 /// For each session, in this order and never at the same time: `on_open` once; any number of
 /// `on_frame`, `on_timer` and `on_drained`; `on_peer_finished` at most once, after the last frame;
-/// `on_closing` at most once; `on_close` once, and nothing after it. A panic in any of them ends
-/// that session with [`CloseReason::HandlerPanicked`] and no other.
+/// `on_closing` at most once; `on_close` once, and nothing after it. After a close no more frames
+/// come, but a timer that was set before may. A panic in any of them ends that session with
+/// [`CloseReason::HandlerPanicked`] and no other.
 ///
 /// ```
 /// use readyloop::{Context, Handler, Lines, Peer};

@@ -61,7 +61,8 @@ pub struct Limits {
 
     /// A session from which no byte came for this long is closed with `IdleTimeout`. Sending to it
     /// does not count, and a peer that sends one byte now and then is not idle (for that, see
-    /// `handshake_timeout`). Default `None`.
+    /// `handshake_timeout`). A peer that has finished cannot be idle: when to end is then the
+    /// handler's decision. Default `None`.
     pub idle_timeout: Option<Duration>,
     /// A session whose first whole frame has not come for this long after it was opened is closed
     /// with `HandshakeTimeout`. Default `None`.

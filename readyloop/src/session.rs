@@ -1,6 +1,6 @@
 //! One session, seen from its send side: its state, its queue, and what the two ask of the poller.
 //!
-//! Pure: no descriptor, no clock, no handler. Facts come in (`peer_finished`, `wrote`), decisions
+//! Pure: no descriptor, no clock, no handler. Facts come in (`peer_finished`, `close`), decisions
 //! come out (`wants`, `next_step`).
 //!
 //! ```text

@@ -256,3 +256,10 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         (self.report)(Incident::Panicked { id, message });
     }
 }
+
+impl<K: Kernel, H: Handler> Drop for Reactor<K, H> {
+    /// Nobody will read the mailbox any more, also when the last turn was not the server's end.
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}

@@ -93,6 +93,15 @@ fn a_mail_that_comes_while_earlier_ones_wait_is_not_forgotten() {
 }
 
 #[test]
+fn a_mail_to_a_reactor_that_is_gone_is_refused() {
+    let world = World::new(BOTH[0], Limits::default(), echo());
+    let remote = world.remote.clone();
+    remote.run(|_| {}).unwrap();
+    drop(world);
+    assert_eq!(remote.run(|_| {}), Err(Refused::Stopped));
+}
+
+#[test]
 fn a_full_mailbox_refuses_and_a_stop_gets_through() {
     let limits = Limits { mailbox_mails_max: 2, ..Limits::default() };
     for trigger in BOTH {
