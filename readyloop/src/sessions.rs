@@ -398,6 +398,13 @@ impl Sessions {
         Some(id)
     }
 
+    /// Forgets a dial that was asked for and not begun; whether there was one.
+    pub fn give_up_dial(&mut self, id: SessionId) -> bool {
+        let before = self.dials.len();
+        self.dials.retain(|(dialled, _)| *dialled != id);
+        self.dials.len() < before
+    }
+
     /// Sets, or moves, the engine's own timer of a session.
     pub fn set_deadline(&mut self, id: SessionId, due: Now) {
         let Some(session) = self.slab.get_mut(key(id)) else { return };

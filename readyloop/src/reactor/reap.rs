@@ -41,7 +41,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             Link::Bare(socket) => self.kernel.close(socket, farewell),
             Link::Vacant => {}
         }
-        if self.dialled.remove(&id).is_some() {
+        if self.dialled.remove(&id).is_some() || self.sessions.give_up_dial(id) {
             self.guard(id, |handler, context| handler.on_connect_failed(id, reason, context));
         }
     }

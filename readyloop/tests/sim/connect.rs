@@ -128,3 +128,29 @@ fn a_server_that_stops_gives_up_what_it_was_dialling() {
         assert_eq!(world.facts(), expected, "{trigger:?}");
     }
 }
+
+#[test]
+fn a_dial_that_is_given_up_before_it_was_begun_is_told_and_leaves_nothing() {
+    for trigger in BOTH {
+        let dialled = Rc::new(Cell::new(SessionId::NONE));
+        let id = dialled.clone();
+        // Queues are written after the turn's dials were begun: so this one must wait for the next
+        // turn, and is over before.
+        let fickle = echo_and(move |fact, context: &mut Context<'_>| {
+            if let Fact::Drained(_) = fact {
+                let to: Address = "10.9.9.9:99".parse().unwrap();
+                id.set(context.connect(&to, Duration::from_millis(200)).unwrap());
+                assert!(context.close_session(id.get()));
+            }
+        });
+        let limits = Limits { send_low_bytes: 10, send_high_bytes: 100, ..Limits::default() };
+        let mut world = World::new(trigger, limits, fickle);
+        let (client, _) = world.caller();
+        client.set_window(50);
+        client.send(&framed(&[1; 200]));
+        world.settle();
+        let failed = Fact::ConnectFailed(dialled.get(), CloseReason::Closed);
+        assert!(world.facts().contains(&failed), "{trigger:?}");
+        assert_eq!((world.net.open_sockets(), world.net.calls().connects), (1, 0), "{trigger:?}");
+    }
+}

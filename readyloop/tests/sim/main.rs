@@ -3,6 +3,7 @@
 
 mod accept;
 mod bytes;
+mod chaos;
 mod connect;
 mod ends;
 mod faults;
