@@ -155,7 +155,17 @@ fn live(seed: u64) -> Stats {
     let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, dialled.clone()));
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
     for _ in 0..rng.below(300) {
-        match rng.below(10) {
+        match rng.below(11) {
+            10 => {
+                // From another thread, to somebody who may be long gone.
+                let somebody = dialled.borrow().last().copied().unwrap_or(SessionId::NONE);
+                match rng.below(4) {
+                    0 => world.remote.send(somebody, &b"mail"[..]).unwrap(),
+                    1 => world.remote.close(somebody).unwrap(),
+                    2 => world.remote.abort(somebody).unwrap(),
+                    _ => world.remote.run(move |context| context.close()).unwrap(),
+                }
+            }
             0 | 1 => {
                 clients.push(world.net.connect(0));
                 all.extend(clients.last().cloned());
@@ -175,7 +185,12 @@ fn live(seed: u64) -> Stats {
             _ => speak(&mut clients, &mut rng),
         }
     }
-    world.remote.stop();
+    match rng.below(4) {
+        0 => world.net.signal(),
+        1 => world.remote.stop_now(),
+        2 => (0..2).for_each(|_| world.net.signal()),
+        _ => world.remote.stop(),
+    }
     world.run_out();
     let facts = world.facts();
     check_lives(&facts, &dialled.borrow(), seed);
