@@ -5,10 +5,11 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser, Subcommand};
-use readyloop::{Limits, Poller, Trigger};
+use readyloop::{Balance, Limits, Poller, Trigger};
 
 use crate::framing::Framing;
-use crate::units::{self, Bytes, Span};
+use crate::topology::{AcceptName, FdTablesName, TopologyName};
+use crate::units::{self, Bytes, Span, SpanRange};
 
 /// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
 #[derive(Parser)]
@@ -51,9 +52,15 @@ pub struct EchoOptions {
     #[arg(long, default_value_t = Framing::DEFAULT, help_heading = "Echo")]
     pub framing: Framing,
 
-    /// Burn CPU for this long on every frame [default: none]
+    /// Burn CPU for this long on every frame, or for a random time of a range: 5ms, 0us..20us
+    /// [default: none]
     #[arg(long, value_name = "DUR", help_heading = "Echo")]
-    pub handler_cost: Option<Span>,
+    pub handler_cost: Option<SpanRange>,
+
+    /// Burn it for one session in N only: for the first that is opened, the one N later, and so on
+    #[arg(long, value_name = "N", value_parser = units::count, requires = "handler_cost")]
+    #[arg(default_value_t = 1, hide_default_value = true, help_heading = "Echo")]
+    pub costly: u32,
 }
 
 /// What every service is told.
@@ -65,9 +72,8 @@ pub struct ServerOptions {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
     pub listen: Vec<String>,
 
-    /// Where work crosses a thread
-    #[arg(long, default_value = "single", value_parser = one_of(&TOPOLOGIES))]
-    pub topology: Topology,
+    #[command(flatten)]
+    pub topology: TopologyOptions,
 
     /// Which system call tells about readiness
     #[arg(long, default_value = "epoll", value_parser = one_of(&Poller::NAMES))]
@@ -86,6 +92,37 @@ pub struct ServerOptions {
 
     #[command(flatten)]
     pub log: LogOptions,
+}
+
+/// How the work is spread over threads.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Threads")]
+pub struct TopologyOptions {
+    /// single: one thread does everything; multi: several reactors, each session on one of them
+    #[arg(long, default_value = "single", value_parser = one_of(&TopologyName::NAMES))]
+    pub topology: TopologyName,
+
+    /// multi: how many reactors [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub reactors: Option<u32>,
+
+    /// multi: one acceptor hands callers over, or every reactor listens for itself (SO_REUSEPORT)
+    /// [default: handoff]
+    #[arg(long, value_parser = one_of(&AcceptName::NAMES))]
+    pub accept: Option<AcceptName>,
+
+    /// handoff: which reactor gets a caller [default: round-robin]
+    #[arg(long, value_parser = one_of(&Balance::NAMES))]
+    pub balance: Option<Balance>,
+
+    /// reuseport: one descriptor table for all, or one for each reactor: then RLIMIT_NOFILE counts
+    /// for each of them [default: shared]
+    #[arg(long, value_parser = one_of(&FdTablesName::NAMES))]
+    pub fd_tables: Option<FdTablesName>,
+
+    /// Run every thread that serves on one CPU of its own
+    #[arg(long)]
+    pub pin: bool,
 }
 
 /// The bounds that a service keeps; where one is exceeded, that session is closed.
@@ -144,23 +181,10 @@ pub struct LogOptions {
     pub verbose: u8,
 }
 
-/// Where work crosses a thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Topology {
-    /// Nowhere: one thread does everything.
-    Single,
-}
-
-/// All topologies, with the names that the option has for them.
-const TOPOLOGIES: [(&str, Topology); 1] = [("single", Topology::Single)];
-
 impl ServerOptions {
     /// How it serves, in the words of the options: `single, epoll, level`.
     pub fn how(&self) -> String {
-        let topology = match self.topology {
-            Topology::Single => "single",
-        };
-        format!("{topology}, {}, {}", self.poller, self.trigger)
+        format!("{}, {}, {}", self.topology.topology, self.poller, self.trigger)
     }
 }
 

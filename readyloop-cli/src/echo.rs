@@ -7,8 +7,11 @@
 //! session with `SendFull`.
 
 use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use readyloop::sim::Rng;
 use readyloop::{
     Address, CloseReason, Context, Error, Handler, LengthPrefixed, Limits, Lines, Peer, Raw, Result,
 };
@@ -17,7 +20,7 @@ use tracing::{Level, debug, enabled};
 use crate::args::{EchoOptions, LimitOptions};
 use crate::framing::{Framing, Wrap};
 use crate::serve;
-use crate::units::Bytes;
+use crate::units::{Bytes, SpanRange};
 
 /// The longest frame if nothing else was asked for, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -26,8 +29,24 @@ const FRAME_BYTES_MAX: usize = 16 << 20;
 struct Echo<W> {
     /// What every session's framer begins as; here it knows how a reply is wrapped.
     framer: W,
-    /// CPU to burn for each frame.
-    cost: Option<Duration>,
+    /// CPU to burn for each frame of a costly session.
+    cost: Option<Cost>,
+}
+
+/// What is burnt, and for whom.
+struct Cost {
+    range: SpanRange,
+    /// One session in this many is costly.
+    one_in: u32,
+    /// Sessions opened, on all threads.
+    opened: Arc<AtomicU32>,
+    rng: Rng,
+}
+
+/// What is remembered of a session, if anything must be.
+struct Caller {
+    address: Address,
+    costly: bool,
 }
 
 /// Serves until it is stopped.
@@ -46,8 +65,16 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
 }
 
 fn serve_with(framer: impl Wrap, options: &EchoOptions, limits: Limits) -> Result<()> {
-    let cost = options.handler_cost.map(|span| span.0);
-    serve::serve("echo", &options.server, limits, Echo { framer, cost })
+    let opened = Arc::new(AtomicU32::new(0));
+    serve::serve("echo", &options.server, limits, |thread| {
+        let cost = options.handler_cost.map(|range| Cost {
+            range,
+            one_in: options.costly,
+            opened: opened.clone(),
+            rng: Rng::new(thread as u64),
+        });
+        Echo { framer: framer.clone(), cost }
+    })
 }
 
 /// The longest frame in bytes: as asked for, if that has a meaning; else as long as can be spelled.
@@ -96,35 +123,63 @@ fn check_that_a_reply_fits(
 
 impl<W: Wrap> Handler for Echo<W> {
     type Framer = W;
-    /// Who called, if the end of the session will be logged.
-    type Session = Option<Box<Address>>;
+    /// Nothing of a session that is not costly and whose end will not be logged.
+    type Session = Option<Box<Caller>>;
 
     fn on_open(&mut self, peer: &Peer, context: &mut Context<'_>) -> (W, Self::Session) {
         debug!("session {} opened by {}", context.id(), peer.address);
-        let address = enabled!(Level::DEBUG).then(|| Box::new(peer.address.clone()));
-        (self.framer.clone(), address)
+        let costly = self.cost.as_ref().is_some_and(Cost::is_for_the_next_session);
+        let remember = costly || enabled!(Level::DEBUG);
+        let caller = remember.then(|| Box::new(Caller { address: peer.address.clone(), costly }));
+        (self.framer.clone(), caller)
     }
 
     #[inline]
-    fn on_frame(&mut self, _: &mut Self::Session, frame: &[u8], context: &mut Context<'_>) {
-        if let Some(cost) = self.cost {
-            burn(cost);
+    fn on_frame(&mut self, caller: &mut Self::Session, frame: &[u8], context: &mut Context<'_>) {
+        if caller.is_some() {
+            return self.answer_slowly(caller, frame, context);
         }
         self.framer.send(frame, context);
     }
 
-    fn on_close(&mut self, address: Self::Session, reason: CloseReason, context: &mut Context<'_>) {
-        if let Some(address) = address {
-            debug!("session {} of {address} closed: {reason}", context.id());
+    fn on_close(&mut self, caller: Self::Session, reason: CloseReason, context: &mut Context<'_>) {
+        if let Some(caller) = caller {
+            debug!("session {} of {} closed: {reason}", context.id(), caller.address);
         }
     }
 }
 
-/// Keeps the CPU busy, as a real handler would.
-#[cold]
-fn burn(cost: Duration) {
-    let begin = Instant::now();
-    while begin.elapsed() < cost {
-        hint::spin_loop();
+impl<W: Wrap> Echo<W> {
+    /// As a real handler would: with work, if this session is a costly one.
+    #[cold]
+    #[inline(never)]
+    fn answer_slowly(
+        &mut self,
+        caller: &Option<Box<Caller>>,
+        frame: &[u8],
+        context: &mut Context<'_>,
+    ) {
+        if caller.as_ref().is_some_and(|caller| caller.costly)
+            && let Some(cost) = &mut self.cost
+        {
+            cost.burn();
+        }
+        self.framer.send(frame, context);
+    }
+}
+
+impl Cost {
+    fn is_for_the_next_session(&self) -> bool {
+        self.opened.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in)
+    }
+
+    fn burn(&mut self) {
+        let SpanRange(shortest, longest) = self.range;
+        let spread = (longest.0 - shortest.0).as_nanos() as usize;
+        let cost = shortest.0 + Duration::from_nanos(self.rng.below(spread + 1) as u64);
+        let begin = Instant::now();
+        while begin.elapsed() < cost {
+            hint::spin_loop();
+        }
     }
 }

@@ -79,7 +79,7 @@ impl fmt::Display for Framing {
 }
 
 /// A framer that knows how its frames are spelled.
-pub trait Wrap: Framer + Clone {
+pub trait Wrap: Framer + Clone + Send + Sync {
     /// Sends `frame` wrapped as this framer would read it.
     fn send(&self, frame: &[u8], context: &mut Context<'_>);
 }

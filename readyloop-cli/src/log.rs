@@ -25,7 +25,7 @@ pub fn start(options: &LogOptions) {
 }
 
 /// Logs what a reactor reports. A drain was asked for; a panic is a fault of this program.
-pub fn incident(incident: Incident) {
+pub fn incident(incident: &Incident) {
     match incident {
         Incident::Draining { .. } => info!("{incident}"),
         Incident::Panicked { .. } => error!("{incident}"),

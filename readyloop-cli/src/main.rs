@@ -12,6 +12,7 @@ mod echo;
 mod framing;
 mod log;
 mod serve;
+mod topology;
 mod units;
 
 use std::io::{self, Write};

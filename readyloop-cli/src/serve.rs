@@ -1,12 +1,14 @@
 //! From options to a served service: limits, the ready line, the end.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use readyloop::{Address, CloseReason, Handler, Limits, Result, Server, Stats};
+use readyloop::{Address, CloseReason, Handler, Incident, Limits, Result, Server, Stats};
 use tracing::{info, warn};
 
 use crate::args::{LimitOptions, ServerOptions};
 use crate::log;
+use crate::topology;
 
 /// Room in bytes for what belongs to a frame besides its own bytes: its prefix, or its line end.
 const WRAPPING_BYTES_MAX: usize = 16;
@@ -28,18 +30,25 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
 }
 
 /// Listens, says so, and serves until it is stopped by a signal.
-pub fn serve(
+pub fn serve<H: Handler>(
     service: &str,
     options: &ServerOptions,
     limits: Limits,
-    handler: impl Handler,
+    handler: impl Fn(usize) -> H + Send + Sync,
 ) -> Result<()> {
+    let counted = Arc::new(Mutex::new(Stats::default()));
+    let sum = counted.clone();
     let mut builder = Server::builder()
         .limits(limits)
+        .topology(topology::topology(&options.topology)?)
+        .pin(options.topology.pin)
         .poller(options.poller)
         .trigger(options.trigger)
         .stop_on_signals()
-        .on_incident(log::incident);
+        .on_incident(move |incident| match incident {
+            Incident::Ended { stats } => total(&sum).add(&stats),
+            other => log::incident(&other),
+        });
     if let Some(callers) = options.backlog {
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
@@ -47,12 +56,14 @@ pub fn serve(
     let server = options.listen.iter().fold(builder, |builder, address| builder.listen(address));
     let server = server.bind()?;
     let ready = ready_line(service, server.addresses(), options);
-    let mut reactor = server.reactor(handler)?;
-    info!("{ready}");
-    announce(&ready);
-    let end = reactor.run();
-    info!("ended: {}", totals(reactor.stats()));
+    let end = server.on_ready(move || announce(&ready)).run(handler);
+    info!("ended: {}", totals(&total(&counted)));
     end
+}
+
+/// What all threads have counted so far; a thread that panicked meanwhile has left it whole.
+fn total(counted: &Mutex<Stats>) -> MutexGuard<'_, Stats> {
+    counted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The line that tells whoever started us that callers can connect.
@@ -63,6 +74,7 @@ fn ready_line(service: &str, addresses: &[Address], options: &ServerOptions) -> 
 
 /// Writes the ready line; a server is worth having also when nobody reads it.
 fn announce(ready: &str) {
+    info!("{ready}");
     let mut stdout = io::stdout().lock();
     if let Err(error) = writeln!(stdout, "{ready}").and_then(|()| stdout.flush()) {
         warn!("the ready line reached nobody: {error}");

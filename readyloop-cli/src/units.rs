@@ -23,6 +23,29 @@ pub struct Bytes(pub usize);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span(pub Duration);
 
+/// A time, or a range of times from which one is drawn at random: the shortest and the longest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpanRange(pub Span, pub Span);
+
+impl FromStr for SpanRange {
+    type Err = String;
+
+    /// Reads `5ms` or `1ms..5ms`.
+    fn from_str(text: &str) -> Result<SpanRange, String> {
+        let Some((shortest, longest)) = text.split_once("..") else {
+            let span: Span = text.parse()?;
+            return Ok(SpanRange(span, span));
+        };
+        let (shortest, longest) = (shortest.parse::<Span>()?, longest.parse::<Span>()?);
+        if shortest.0 > longest.0 {
+            return Err(format!(
+                "{shortest} is longer than {longest}; write the shorter one first"
+            ));
+        }
+        Ok(SpanRange(shortest, longest))
+    }
+}
+
 impl FromStr for Bytes {
     type Err = String;
 
@@ -138,6 +161,14 @@ mod tests {
         for (text, micros) in micros {
             assert_eq!(text.parse(), Ok(Span(Duration::from_micros(micros))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_range_of_times_is_one_time_or_two() {
+        let span = |micros| Span(Duration::from_micros(micros));
+        assert_eq!("5ms".parse(), Ok(SpanRange(span(5_000), span(5_000))));
+        assert_eq!("0us..2ms".parse(), Ok(SpanRange(span(0), span(2_000))));
+        assert!("2ms..1ms".parse::<SpanRange>().is_err() && "1ms..".parse::<SpanRange>().is_err());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::framers::LengthPrefixed;
 use crate::id::SessionId;
+use crate::order::Order;
+use crate::session::Holds;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
@@ -76,16 +78,20 @@ impl<'a> Context<'a> {
         self.sessions.send_shared(self.id, bytes)
     }
 
-    /// Queues a copy of `bytes` for another session of this reactor; `false` if it is closing or
-    /// gone.
+    /// Queues a copy of `bytes` for another session; `false` if it is closing or gone.
+    ///
+    /// Of a session of another reactor it is known only that the bytes are on their way: one mail
+    /// for each reactor at the end of the turn. If that reactor is far behind, this session is not
+    /// read until it has caught up; and if `Limits::mailbox_mails_max` orders were given to it since
+    /// then, by whomever, this is `false`.
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        self.sessions.send(id, bytes)
+        self.sessions.send_to(id, bytes, self.id)
     }
 
     /// Like [`Context::send_to`], without a copy: send the same `Bytes` to many and they are stored
     /// once.
     pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        self.sessions.send_shared(id, bytes)
+        self.sessions.order(Order::Send(id, bytes), self.id)
     }
 
     /// How many bytes wait to be sent to this session's peer.
@@ -96,7 +102,7 @@ impl<'a> Context<'a> {
     /// Whether the send queue passed the high mark and has not fallen to the low mark since. A
     /// handler that produces on its own should stop then, and go on in `on_drained`.
     pub fn is_paused(&self) -> bool {
-        self.sessions.get(self.id).is_some_and(|session| session.paused)
+        self.sessions.get(self.id).is_some_and(|session| session.holds.has(Holds::QUEUE))
     }
 
     /// Closes this session after its queue has left; no more frames are delivered.
@@ -110,19 +116,21 @@ impl<'a> Context<'a> {
         self.sessions.kill(self.id, CloseReason::Aborted);
     }
 
-    /// Like [`Context::close`] for another session of this reactor; `false` if its end has begun.
+    /// Like [`Context::close`] for another session; `false` if its end has begun. Of a session of
+    /// another reactor it is known only that the order is on its way.
     pub fn close_session(&mut self, id: SessionId) -> bool {
-        self.sessions.close(id, CloseReason::Closed)
+        self.sessions.order(Order::Close(id), self.id)
     }
 
-    /// Like [`Context::abort`] for another session of this reactor; `false` if it is over.
+    /// Like [`Context::abort`] for another session; `false` if it is over. Of a session of another
+    /// reactor it is known only that the order is on its way.
     pub fn abort_session(&mut self, id: SessionId) -> bool {
-        self.sessions.kill(id, CloseReason::Aborted)
+        self.sessions.order(Order::Abort(id), self.id)
     }
 
-    /// How many sessions this reactor holds.
+    /// How many sessions the server has, on all of its reactors.
     pub fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.sessions.census().len()
     }
 
     /// Starts a timer of this session: `on_timer` is called once, not before `after` has passed,

@@ -1,9 +1,14 @@
 //! What a reactor reports to whoever watches over it: rare, and nobody's session's business.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Errno;
 use crate::id::SessionId;
+use crate::stats::Stats;
+
+/// Is told of incidents, on the thread on which they happen.
+pub type Report = Arc<dyn Fn(Incident) + Send + Sync>;
 
 /// Something that an operator may want to read in a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,10 +28,15 @@ pub enum Incident {
         /// The panic's message.
         message: String,
     },
-    /// The server began to drain.
+    /// A reactor began to drain.
     Draining {
-        /// How many sessions were open.
+        /// How many sessions were open on it.
         sessions: usize,
+    },
+    /// A thread of the server has ended, as it should or because it could not go on.
+    Ended {
+        /// All that it has counted.
+        stats: Box<Stats>,
     },
 }
 
@@ -40,6 +50,7 @@ impl fmt::Display for Incident {
                 write!(f, "handler panicked, session {id} is closed: {message}")
             }
             Incident::Draining { sessions } => write!(f, "draining {sessions} sessions"),
+            Incident::Ended { stats } => write!(f, "ended after {} sessions", stats.opened),
         }
     }
 }

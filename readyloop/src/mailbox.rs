@@ -2,30 +2,71 @@
 //!
 //! A post to a reactor that is awake is a push; only a post to one that sleeps costs a system call,
 //! and of many such posts only the first. The reader swaps the whole list out and never works under
-//! the lock. Generic over the mail, so that nothing here knows what the mails say.
+//! the lock. Generic over the mail, so that nothing here knows what the mails say. A reader may
+//! have several boxes, one for each kind of mail; they ring one bell.
 //!
-//! Invariant: `state` is `MAIL` from the moment a mail can be seen in the list until the reader has
-//! acknowledged it, so a reader that finds no `MAIL` before it sleeps leaves nothing behind.
+//! Invariant: the bell's state is `MAIL` from the moment a mail can be seen in a list until the
+//! reader has acknowledged it, so a reader that finds no `MAIL` before it sleeps leaves nothing
+//! behind.
 //!
-//! Thread contract: [`Mailbox::post`] any-thread, the rest reactor-thread.
+//! Thread contract: [`Mailbox::post`] and [`Bell::ring`] any-thread, the rest of the reader's
+//! thread.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
+
+/// Tells one reader that there is something to look at, without a system call while it is awake.
+pub struct Bell {
+    state: AtomicU8,
+    waker: Arc<dyn Wake>,
+}
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const MAIL: u8 = 2;
+
+impl Bell {
+    /// The bell of a reader that is awake, and that `waker` wakes when it sleeps.
+    pub fn new(waker: Arc<dyn Wake>) -> Bell {
+        Bell { state: AtomicU8::new(AWAKE), waker }
+    }
+
+    /// Lets the reader know. What it is to find must be in place already.
+    pub fn ring(&self) {
+        if self.state.swap(MAIL, Ordering::AcqRel) == ASLEEP {
+            self.waker.wake();
+        }
+    }
+
+    /// Announces that the reader is about to sleep; `false` means that it was rung for instead.
+    #[inline]
+    pub fn fall_asleep(&self) -> bool {
+        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Announces that the reader is awake, and says whether it was rung for. It must look at
+    /// everything then.
+    #[inline]
+    pub fn wake_up(&self) -> bool {
+        self.state.swap(AWAKE, Ordering::AcqRel) == MAIL
+    }
+}
 
 /// The box, shared by its writers and its reader.
 pub struct Mailbox<M> {
     list: Mutex<List<M>>,
-    state: AtomicU8,
     mails_max: usize,
-    waker: Arc<dyn Wake>,
+    bell: Arc<Bell>,
 }
 
 struct List<M> {
     mails: VecDeque<M>,
     closed: bool,
+    /// Writers that found the box full, and are rung when there is room.
+    waiting: Vec<Arc<Bell>>,
 }
 
 /// Why a mail was not taken; it comes back with the answer.
@@ -37,19 +78,17 @@ pub enum Refused {
     Stopped,
 }
 
-const AWAKE: u8 = 0;
-const ASLEEP: u8 = 1;
-const MAIL: u8 = 2;
-
 impl<M> Mailbox<M> {
-    /// An empty box for at most `mails_max` mails, whose reader is woken by `waker`.
-    pub fn new(mails_max: usize, waker: Arc<dyn Wake>) -> Mailbox<M> {
-        Mailbox {
-            list: Mutex::new(List { mails: VecDeque::new(), closed: false }),
-            state: AtomicU8::new(AWAKE),
-            mails_max,
-            waker,
-        }
+    /// An empty box for at most `mails_max` mails, whose reader hears `bell`.
+    pub fn new(mails_max: usize, bell: Arc<Bell>) -> Mailbox<M> {
+        let list = List { mails: VecDeque::new(), closed: false, waiting: Vec::new() };
+        Mailbox { list: Mutex::new(list), mails_max, bell }
+    }
+
+    /// The reader's bell.
+    #[inline]
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// Puts a mail into the box and wakes the reader if it sleeps.
@@ -57,7 +96,16 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// The mail itself, and why it was not taken.
     pub fn post(&self, mail: M) -> Result<(), (M, Refused)> {
-        self.post_within(mail, self.mails_max)
+        self.post_within(mail, self.mails_max, None)
+    }
+
+    /// Like [`Mailbox::post`]; if the box is full, `writer` is rung when the reader has taken what
+    /// was in it, or has closed it.
+    ///
+    /// # Errors
+    /// As [`Mailbox::post`].
+    pub fn post_or_wait(&self, mail: M, writer: &Arc<Bell>) -> Result<(), (M, Refused)> {
+        self.post_within(mail, self.mails_max, Some(writer))
     }
 
     /// Like [`Mailbox::post`], for the few mails that must get through to a reactor that is behind.
@@ -65,52 +113,52 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// The mail itself, when the reactor has stopped.
     pub fn post_always(&self, mail: M) -> Result<(), (M, Refused)> {
-        self.post_within(mail, usize::MAX)
+        self.post_within(mail, usize::MAX, None)
     }
 
-    fn post_within(&self, mail: M, mails_max: usize) -> Result<(), (M, Refused)> {
+    fn post_within(
+        &self,
+        mail: M,
+        mails_max: usize,
+        writer: Option<&Arc<Bell>>,
+    ) -> Result<(), (M, Refused)> {
         {
             let mut list = self.lock();
             if list.closed {
                 return Err((mail, Refused::Stopped));
             }
             if list.mails.len() >= mails_max {
+                list.waiting.extend(writer.cloned());
                 return Err((mail, Refused::Full));
             }
             list.mails.push_back(mail);
         }
-        if self.state.swap(MAIL, Ordering::AcqRel) == ASLEEP {
-            self.waker.wake();
-        }
+        self.bell.ring();
         Ok(())
-    }
-
-    /// Announces that the reader is about to sleep; `false` means that there is mail instead.
-    #[inline]
-    pub fn fall_asleep(&self) -> bool {
-        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Announces that the reader is awake, and says whether there may be mail.
-    #[inline]
-    pub fn wake_up(&self) -> bool {
-        self.state.swap(AWAKE, Ordering::AcqRel) == MAIL
     }
 
     /// Swaps the waiting mails into `inbox`, which must be empty.
     pub fn take(&self, inbox: &mut VecDeque<M>) {
         debug_assert!(inbox.is_empty());
-        std::mem::swap(&mut self.lock().mails, inbox);
+        let mut list = self.lock();
+        std::mem::swap(&mut list.mails, inbox);
+        if !list.waiting.is_empty() {
+            let waiting = std::mem::take(&mut list.waiting);
+            drop(list);
+            waiting.iter().for_each(|writer| writer.ring());
+        }
     }
 
-    /// Refuses all mail from now on and drops what waits.
-    pub fn close(&self) {
+    /// Refuses all mail from now on, and gives back what waits: a mail may own anything, also a
+    /// handle on this box, and is dropped outside of the lock.
+    pub fn close(&self) -> VecDeque<M> {
         let mut list = self.lock();
         list.closed = true;
-        let dropped = std::mem::take(&mut list.mails);
-        // A mail may own anything, also a handle on this box: it is dropped outside of the lock.
+        let waiting = std::mem::take(&mut list.waiting);
+        let left = std::mem::take(&mut list.mails);
         drop(list);
-        drop(dropped);
+        waiting.iter().for_each(|writer| writer.ring());
+        left
     }
 
     /// No code runs under the lock that could leave the list half changed, so poison means nothing.
@@ -119,6 +167,7 @@ impl<M> Mailbox<M> {
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +184,8 @@ mod tests {
 
     fn boxed(mails_max: usize) -> (Mailbox<u32>, Arc<Counter>) {
         let counter = Arc::new(Counter::default());
-        (Mailbox::new(mails_max, counter.clone()), counter)
+        let bell = Arc::new(Bell::new(counter.clone()));
+        (Mailbox::new(mails_max, bell), counter)
     }
 
     #[test]
@@ -143,15 +193,15 @@ mod tests {
         let (mailbox, wakes) = boxed(10);
         mailbox.post(1).unwrap();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the reader was awake");
-        assert!(!mailbox.fall_asleep(), "there was mail");
-        assert!(mailbox.wake_up());
+        assert!(!mailbox.bell.fall_asleep(), "there was mail");
+        assert!(mailbox.bell.wake_up());
         let mut inbox = VecDeque::new();
         mailbox.take(&mut inbox);
-        assert!(mailbox.fall_asleep());
+        assert!(mailbox.bell.fall_asleep());
         mailbox.post(2).unwrap();
         mailbox.post(3).unwrap();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-        assert!(mailbox.wake_up());
+        assert!(mailbox.bell.wake_up());
         inbox.clear();
         mailbox.take(&mut inbox);
         assert_eq!(inbox, [2, 3]);
@@ -165,6 +215,26 @@ mod tests {
         mailbox.post_always(3).unwrap();
         mailbox.close();
         assert_eq!(mailbox.post_always(4), Err((4, Refused::Stopped)));
+    }
+
+    #[test]
+    fn a_writer_that_found_the_box_full_is_rung_once_there_is_room() {
+        let (mailbox, _) = boxed(1);
+        let writers: Vec<_> = (0..2).map(|_| Arc::new(Counter::default())).collect();
+        let bells: Vec<_> =
+            writers.iter().map(|writer| Arc::new(Bell::new(writer.clone()))).collect();
+        assert!(bells.iter().all(|bell| bell.fall_asleep()));
+        let rung = || writers.iter().map(|writer| writer.0.load(Ordering::SeqCst)).sum::<usize>();
+        mailbox.post_or_wait(1, &bells[0]).unwrap();
+        assert_eq!(mailbox.post_or_wait(2, &bells[0]), Err((2, Refused::Full)));
+        assert_eq!(rung(), 0);
+        let mut inbox = VecDeque::new();
+        mailbox.take(&mut inbox);
+        assert_eq!(rung(), 1, "there is room");
+        mailbox.post_or_wait(2, &bells[0]).unwrap();
+        assert_eq!(mailbox.post_or_wait(3, &bells[1]), Err((3, Refused::Full)));
+        mailbox.close();
+        assert_eq!(rung(), 2, "there will never be room");
     }
 
     #[test]

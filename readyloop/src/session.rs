@@ -9,7 +9,7 @@
 //!      └───────────────────────────────────────── any of them ───────────┘
 //! ```
 //!
-//! Invariants: frames are delivered in `Open` only, and only while not paused; bytes are accepted
+//! Invariants: frames are delivered in `Open` only, and only while nothing holds it; bytes are accepted
 //! in `Connecting`, `Open` and `PeerFinished`; `blocked` is true exactly while the kernel owes us a
 //! writable event; a queue that is not empty belongs to a session that is blocked, on the page, or
 //! dead.
@@ -42,6 +42,39 @@ pub enum State {
     Dead(CloseReason),
 }
 
+/// Why a session is not read, though it is open: any of these, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Holds(u8);
+
+impl Holds {
+    /// Its send queue stood over the high mark and has not fallen to the low mark since.
+    pub const QUEUE: Holds = Holds(1);
+    /// What it has ordered from another reactor waits to be taken.
+    pub const ABROAD: Holds = Holds(2);
+
+    /// Whether it may be read.
+    #[inline]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this is one of the reasons.
+    #[inline]
+    pub fn has(self, hold: Holds) -> bool {
+        self.0 & hold.0 != 0
+    }
+
+    /// With one reason more.
+    pub fn add(&mut self, hold: Holds) {
+        self.0 |= hold.0;
+    }
+
+    /// With one reason less.
+    pub fn remove(&mut self, hold: Holds) {
+        self.0 &= !hold.0;
+    }
+}
+
 /// The send side of one session.
 pub struct Session {
     /// Where it is in its life.
@@ -56,8 +89,8 @@ pub struct Session {
     pub cut_off: bool,
     /// Whether the last write was cut short; nothing is written until the socket is writable.
     pub blocked: bool,
-    /// Whether the queue stood over the high mark and has not fallen to the low mark since.
-    pub paused: bool,
+    /// Why it is not read.
+    pub holds: Holds,
     /// Whether a whole frame has come.
     pub greeted: bool,
     /// When the last byte came, or the session was opened.
@@ -91,7 +124,7 @@ impl Session {
             place: 0,
             cut_off: false,
             blocked: matches!(state, State::Connecting),
-            paused: false,
+            holds: Holds::default(),
             greeted: false,
             active: now,
             opened: now,
@@ -115,7 +148,7 @@ impl Session {
     /// Whether frames are delivered.
     #[inline]
     pub fn reads(&self) -> bool {
-        self.is_open() && !self.paused
+        self.is_open() && self.holds.is_none()
     }
 
     /// Whether what is sent may lie on the page: nothing that it would overtake waits in the queue,
@@ -142,7 +175,7 @@ impl Session {
     pub fn wants(&self) -> Interest {
         let write = if self.blocked { Interest::WRITE } else { Interest::NONE };
         match self.state {
-            State::Open if !self.paused => Interest::READ.and(write),
+            State::Open if self.holds.is_none() => Interest::READ.and(write),
             State::Lingering(_) => Interest::READ,
             State::Dead(_) => self.interest,
             _ => write,
@@ -214,7 +247,7 @@ mod tests {
         assert_eq!(session.wants(), Interest::READ);
         session.blocked = true;
         assert_eq!(session.wants(), Interest::BOTH);
-        session.paused = true;
+        session.holds.add(Holds::QUEUE);
         assert_eq!(session.wants(), Interest::WRITE);
         session.blocked = false;
         assert_eq!(session.wants(), Interest::NONE);

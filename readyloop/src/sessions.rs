@@ -8,27 +8,36 @@
 //! Invariants: an id is on the page at most once (`Session::place`); an id is in `dead` exactly
 //! once, from the moment its state became `Dead` until it is reaped.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::abroad::{Abroad, Taken};
 use crate::address::Address;
+use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::order::Order;
 use crate::page::Page;
 use crate::send::{SendQueue, Stock};
-use crate::session::{Session, State};
+use crate::session::{Holds, Session, State};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
-use crate::wheel::{Chain, TimerId, Wheel};
+use crate::wheel::{TimerId, Wheel};
 
 /// The table.
 pub struct Sessions {
     slab: Slab<Session>,
     reactor: u8,
     limits: Limits,
+    /// How many there are on all reactors.
+    census: Arc<Census>,
+    /// The address of each slot's session, if addresses are counted.
+    origins: Vec<Option<IpAddr>>,
     /// Whether any limit asks when bytes, or a first frame, have come.
     timed: bool,
     /// The turn's reading of the clock.
@@ -43,7 +52,8 @@ pub struct Sessions {
     pub dials: Vec<(SessionId, Address)>,
     /// All timers of the reactor.
     pub wheel: Wheel<Timer>,
-    listener_timers: Chain,
+    /// What is on its way to the sessions of other reactors.
+    pub abroad: Abroad,
     /// Spare queues and chunks.
     pub stock: Stock,
     /// What is counted.
@@ -64,8 +74,6 @@ pub enum Timer {
     Deadline(SessionId),
     /// One that a handler set.
     User(SessionId),
-    /// A listener's rest is over.
-    Listener(u32),
 }
 
 #[inline]
@@ -74,20 +82,28 @@ fn key(id: SessionId) -> Key {
 }
 
 impl Sessions {
-    /// An empty table for the reactor with this number.
-    pub fn new(reactor: u8, limits: Limits, now: Now) -> Sessions {
+    /// An empty table for the reactor with this number, one of `reactors`.
+    pub fn new(
+        reactor: u8,
+        reactors: usize,
+        limits: Limits,
+        census: Arc<Census>,
+        now: Now,
+    ) -> Sessions {
         Sessions {
             slab: Slab::default(),
             reactor,
             now,
             page: Page::new(limits.send_high_bytes),
+            abroad: Abroad::new(reactors, limits.mailbox_mails_max),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
             limits,
             dead: Vec::new(),
             still_ready: Vec::new(),
             dials: Vec::new(),
             wheel: Wheel::new(now),
-            listener_timers: Chain::default(),
+            census,
+            origins: Vec::new(),
             stock: Stock::default(),
             stats: Stats::default(),
             refusal: None,
@@ -120,9 +136,9 @@ impl Sessions {
         self.slab.is_empty()
     }
 
-    /// Whether another session would be over `Limits::sessions_max`.
-    pub fn is_full(&self) -> bool {
-        self.slab.len() >= self.limits.sessions_max
+    /// How many sessions the whole server has.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Every session alive now; the list is a copy, so handlers may change the table meanwhile.
@@ -135,10 +151,26 @@ impl Sessions {
             .collect()
     }
 
-    /// Adds a session that was accepted (`Open`) or dialled (`Connecting`).
-    pub fn insert(&mut self, state: State) -> SessionId {
+    /// Lets a caller from `ip` in, or says no because of a limit.
+    pub fn admit(&mut self, ip: Option<IpAddr>) -> bool {
+        let enters = self.census.enter(self.reactor, ip);
+        self.stats.refused_by_limit += u64::from(!enters);
+        enters
+    }
+
+    /// A caller that was let in is gone before it became a session.
+    pub fn dismiss(&mut self, ip: Option<IpAddr>) {
+        self.census.leave(self.reactor, ip);
+    }
+
+    /// Adds a session that was let in: accepted (`Open`) or dialled (`Connecting`).
+    pub fn insert(&mut self, state: State, ip: Option<IpAddr>) -> SessionId {
         let Key { index, generation } = self.slab.insert(Session::new(state, self.now));
         let id = SessionId::new(self.reactor, index, generation);
+        if self.census.counts_addresses() {
+            self.origins.resize(self.slab.slots(), None);
+            self.origins[id.index()] = ip;
+        }
         if matches!(state, State::Open) {
             self.opened(id);
         }
@@ -223,10 +255,17 @@ impl Sessions {
         bytes: &[u8],
     ) -> bool {
         self.page.append_prefixed(id, prefix, width, bytes)
-            || (self.send(id, &prefix[..width]) && self.send(id, bytes))
+            || self.send_prefixed_anew(id, &prefix[..width], bytes)
+    }
+
+    /// Both in two pieces. Not inlined: the common case needs no registers saved without it.
+    #[inline(never)]
+    fn send_prefixed_anew(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
+        self.send(id, prefix) && self.send(id, bytes)
     }
 
     /// The first bytes for a session in this turn, or more than may lie on the page.
+    #[inline(never)]
     fn send_anew(&mut self, id: SessionId, bytes: &[u8]) -> bool {
         self.settle_writer();
         let room = self.page.room();
@@ -295,8 +334,8 @@ impl Sessions {
             return false;
         }
         if unsent > self.limits.send_high_bytes {
-            self.stats.pauses += u64::from(!session.paused);
-            session.paused = true;
+            self.stats.pauses += u64::from(!session.holds.has(Holds::QUEUE));
+            session.holds.add(Holds::QUEUE);
             self.disturbed = true;
         }
         push(&mut session.queue, &mut self.stock);
@@ -383,15 +422,17 @@ impl Sessions {
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
         let mut session = self.slab.remove(key(id))?;
         self.wheel.cancel_all(&mut session.timers);
+        let ip = self.origins.get_mut(id.index()).and_then(Option::take);
+        self.census.leave(self.reactor, ip);
         Some(session)
     }
 
     /// Makes room for an outbound session; the reactor dials at the end of the turn.
     pub fn dial(&mut self, to: Address, timeout: Duration) -> Option<SessionId> {
-        if self.is_full() {
+        if !self.census.enter(self.reactor, None) {
             return None;
         }
-        let id = self.insert(State::Connecting);
+        let id = self.insert(State::Connecting, None);
         let due = self.now + timeout;
         self.set_deadline(id, due);
         self.dials.push((id, to));
@@ -444,17 +485,6 @@ impl Sessions {
         }
     }
 
-    /// Lets a listener rest.
-    pub fn set_listener_timer(&mut self, number: u32) {
-        let due = self.now + self.limits.listener_rest;
-        self.wheel.set(&mut self.listener_timers, due, Timer::Listener(number));
-    }
-
-    /// After a listener's rest: forgets its timer.
-    pub fn settle_listener_timer(&mut self, timer: TimerId) {
-        self.wheel.settle(&mut self.listener_timers, timer);
-    }
-
     /// Whether something was left to do that no event will announce.
     #[inline]
     pub fn has_work(&self) -> bool {
@@ -462,5 +492,73 @@ impl Sessions {
             && self.still_ready.is_empty()
             && self.dead.is_empty()
             && self.dials.is_empty())
+            || self.abroad.has_news()
+    }
+
+    /// Does something to a session of this or of another reactor, because the handler of `by`, or
+    /// another thread (`SessionId::NONE`), wants it so. `false` if it reaches nobody; of other
+    /// reactors' sessions it is known only that the order is on its way.
+    pub fn order(&mut self, order: Order, by: SessionId) -> bool {
+        if order.reactor() == self.reactor {
+            return self.obey(order);
+        }
+        match self.abroad.push(order) {
+            Taken::Now => true,
+            Taken::Later => {
+                self.hold(by, Holds::ABROAD);
+                true
+            }
+            Taken::No => false,
+        }
+    }
+
+    /// Does what was ordered of a session of this reactor; `false` if its end has begun.
+    pub fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Send(id, bytes) => self.send_shared(id, bytes),
+            Order::Close(id) => self.close(id, CloseReason::Closed),
+            Order::Abort(id) => self.kill(id, CloseReason::Aborted),
+        }
+    }
+
+    /// Sends a copy of `bytes` to any session, for the handler of `by`.
+    pub fn send_to(&mut self, id: SessionId, bytes: &[u8], by: SessionId) -> bool {
+        if id.reactor() == self.reactor {
+            return self.send(id, bytes);
+        }
+        self.order(Order::Send(id, Bytes::copy_from_slice(bytes)), by)
+    }
+
+    /// From now on the session is not read, for this reason too.
+    pub fn hold(&mut self, id: SessionId, hold: Holds) {
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        if session.holds.has(hold) {
+            return;
+        }
+        session.holds.add(hold);
+        self.disturbed = true;
+        if hold == Holds::ABROAD {
+            self.abroad.hold(id);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// This reason not to read the session is gone. If it was the last one, it is read again,
+    /// beginning with what was kept, of which no event will tell.
+    pub fn release(&mut self, id: SessionId, hold: Holds) {
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        session.holds.remove(hold);
+        if session.reads() {
+            self.still_ready.push(id);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Posts what was ordered of other reactors' sessions; those who had to wait for it are read
+    /// again when all of it has left.
+    pub fn post(&mut self, post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>) {
+        for id in self.abroad.post(post) {
+            self.release(id, Holds::ABROAD);
+        }
     }
 }

@@ -57,4 +57,53 @@ impl Stats {
     pub fn closed_total(&self) -> u64 {
         self.closed.iter().sum()
     }
+
+    /// Adds what another thread of the same server has counted.
+    pub fn add(&mut self, other: &Stats) {
+        // In one piece, so that a new count cannot be forgotten here.
+        let Stats {
+            turns,
+            events,
+            events_stale,
+            opened,
+            refused_by_limit,
+            refused_by_descriptors,
+            accepts_skipped,
+            listener_rests,
+            recvs,
+            recv_bytes,
+            frames,
+            sends,
+            sent_bytes,
+            rearms,
+            pauses,
+            resumes,
+            timers,
+            mails,
+            mails_stale,
+            panics,
+            closed,
+        } = other;
+        self.turns += turns;
+        self.events += events;
+        self.events_stale += events_stale;
+        self.opened += opened;
+        self.refused_by_limit += refused_by_limit;
+        self.refused_by_descriptors += refused_by_descriptors;
+        self.accepts_skipped += accepts_skipped;
+        self.listener_rests += listener_rests;
+        self.recvs += recvs;
+        self.recv_bytes += recv_bytes;
+        self.frames += frames;
+        self.sends += sends;
+        self.sent_bytes += sent_bytes;
+        self.rearms += rearms;
+        self.pauses += pauses;
+        self.resumes += resumes;
+        self.timers += timers;
+        self.mails += mails;
+        self.mails_stale += mails_stale;
+        self.panics += panics;
+        self.closed.iter_mut().zip(closed).for_each(|(sum, count)| *sum += count);
+    }
 }

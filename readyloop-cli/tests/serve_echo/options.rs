@@ -46,7 +46,6 @@ fn an_address_that_is_none_is_exit_2() {
 
 #[test]
 fn an_option_that_does_not_exist_is_refused_and_never_ignored() {
-    misread(&["--reactors", "4"], &["--reactors"]);
     misread(&["--admin", "127.0.0.1:0"], &["--admin"]);
     misread(&["--listne", "127.0.0.1:0"], &["--listne", "--listen"]);
     misread(&["127.0.0.1:7000"], &["127.0.0.1:7000"]);
@@ -57,8 +56,11 @@ fn an_option_that_does_not_exist_is_refused_and_never_ignored() {
 
 #[test]
 fn a_bad_value_is_told_what_would_be_right() {
-    misread(&["--topology", "multi"], &["'multi'", "--topology", "single"]);
-    misread(&["--topology", "workers"], &["'workers'", "--topology", "single"]);
+    misread(&["--topology", "star"], &["'star'", "--topology", "single", "multi"]);
+    misread(&["--balance", "fair"], &["'fair'", "round-robin, least-sessions, source-hash"]);
+    misread(&["--reactors", "0"], &["'0'", "from 1 to"]);
+    misread(&["--handler-cost", "5ms..1ms"], &["5ms is longer than 1ms"]);
+    misread(&["--costly", "3"], &["--handler-cost"]);
     misread(&["--poller", "kqueue"], &["'kqueue'", "epoll, poll, select"]);
     misread(&["--trigger", "both"], &["'both'", "level, edge"]);
     misread(&["--framing", "length:3"], &["'length:3'", "raw, lines, or length:1, 2, 4 or 8"]);
@@ -77,6 +79,13 @@ fn options_that_contradict_each_other_are_refused_by_name() {
     misread(&["-q", "-v"], &["--quiet", "--verbose"]);
     contradiction(&["--poller", "poll", "--trigger", "edge"], &["poll", "edge", "level", "epoll"]);
     contradiction(&["--poller", "select", "--trigger", "edge"], &["select", "edge", "level"]);
+    contradiction(&["--reactors", "4"], &["--reactors", "single", "--topology multi"]);
+    let multi = ["--topology", "multi", "--reactors"];
+    contradiction(&[&multi[..], &["256"]].concat(), &["256 reactors", "1 to 255"]);
+    let per_reactor = ["2", "--fd-tables", "per-reactor"];
+    contradiction(&[&multi[..], &per_reactor].concat(), &["handoff", "--accept reuseport"]);
+    let shared_path = ["2", "--accept", "reuseport", "--listen", "unix:/tmp/x"];
+    contradiction(&[&multi[..], &shared_path].concat(), &["unix:/tmp/x", "SO_REUSEPORT", "TCP"]);
     contradiction(&["--send-high", "32k"], &["low mark", "high mark"]);
     contradiction(&["--idle-timeout", "0s"], &["idle timeout"]);
     contradiction(&["--handshake-timeout", "0s"], &["handshake timeout"]);

@@ -11,7 +11,7 @@ use crate::error::Errno;
 use crate::handler::Handler;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Interest, Io, Kernel};
-use crate::session::{NextStep, State};
+use crate::session::{Holds, NextStep, State};
 
 use super::Reactor;
 
@@ -22,7 +22,7 @@ const RUNS_PER_WRITE: usize = 64;
 impl<K: Kernel, H: Handler> Reactor<K, H> {
     /// Writes each session on the page once, and takes its next step. What is sent meanwhile goes
     /// on the next page.
-    #[inline]
+    #[inline(never)]
     pub(super) fn flush(&mut self) {
         self.sessions.settle_writer();
         if self.sessions.page.is_empty() {
@@ -113,7 +113,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     fn next_step(&mut self, id: SessionId) {
         let low = self.limits.send_low_bytes;
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.paused && session.queue.len() <= low && !session.is_dead() {
+        if session.holds.has(Holds::QUEUE) && session.queue.len() <= low && !session.is_dead() {
             return self.resume(id);
         }
         match session.next_step() {
@@ -133,14 +133,10 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     /// kept when it was paused, of which no event will tell.
     #[cold]
     fn resume(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.paused = false;
-        if session.is_open() {
-            self.sessions.still_ready.push(id);
-        }
+        // Which is also the rest of the flush, once more: the interest has changed, and so may the
+        // queue.
+        self.sessions.release(id, Holds::QUEUE);
         self.sessions.stats.resumes += 1;
-        // The rest of the flush, once more: the interest has changed, and so may the queue.
-        self.sessions.mark_dirty(id);
         self.tell(id, |handler, session, context| handler.on_drained(session, context));
     }
 

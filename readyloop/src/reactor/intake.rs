@@ -5,7 +5,7 @@
 //! see `EAGAIN`; except where the peer's end was announced with the bytes, or where nothing was
 //! announced at all: then only `EAGAIN` or the end will do, because an edge is not repeated.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::close::CloseReason;
 use crate::context::Context;
@@ -29,8 +29,9 @@ struct Cut {
 }
 
 impl<K: Kernel, H: Handler> Reactor<K, H> {
-    /// Serves the ready list, after those who were left over by the last turn.
-    #[inline]
+    /// Serves the ready list, after those who were left over by the last turn. A function of its own,
+    /// as the flush is: in one with the rest of the turn, the registers do not suffice.
+    #[inline(never)]
     pub(super) fn intake(&mut self, ready: usize) {
         if !self.sessions.still_ready.is_empty() || self.listeners.has_work() {
             self.intake_still_ready();
@@ -39,10 +40,11 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         let mut nth = 0;
         while nth < ready {
             let list = AssertUnwindSafe(|| self.intake_from(&mut nth, ready));
-            if let Err(panic) = catch_unwind(list)
-                && let Source::Session(id) = self.kernel.ready(nth - 1).token.source()
-            {
-                self.panicked(id, panic);
+            if let Err(panic) = catch_unwind(list) {
+                match self.kernel.ready(nth - 1).token.source() {
+                    Source::Session(id) => self.panicked(id, panic),
+                    _ => resume_unwind(panic),
+                }
             }
         }
     }
@@ -63,7 +65,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
     #[cold]
     fn intake_still_ready(&mut self) {
-        for number in std::mem::take(&mut self.listeners.still_ready) {
+        for number in self.listeners.take_still_ready() {
             self.accept(number);
         }
         let next = std::mem::take(&mut self.walk);
@@ -139,7 +141,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             self.sessions.stats.events_stale += 1;
             return;
         };
-        let (state, paused) = (session.state, session.paused);
+        let (state, reads) = (session.state, session.reads());
         if matches!(state, State::Connecting) {
             return self.answered(id);
         }
@@ -148,7 +150,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             self.sessions.mark_dirty(id);
         }
         match state {
-            State::Open if !paused && ready.any(Ready::READABLE | ENDED) => {
+            State::Open if reads && ready.any(Ready::READABLE | ENDED) => {
                 self.read(id, ready.any(ENDED), self.limits.recv_budget_bytes);
             }
             State::Lingering(_) if ready.any(Ready::READABLE | ENDED) => self.discard(id),

@@ -1,23 +1,24 @@
-//! The mails that other threads send to a reactor, and what the reactor does with each.
+//! What other threads send to a reactor, and what the reactor does with it.
 
-use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::close::CloseReason;
+use crate::address::Address;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::SessionId;
-use crate::kernel::Kernel;
+use crate::kernel::{Farewell, Kernel};
+use crate::mailbox::{Bell, Mailbox, Refused};
+use crate::order::Order;
 
 use super::Reactor;
 
-/// One mail.
-pub enum Mail {
-    /// Queue bytes for a session.
-    Send(SessionId, Bytes),
-    /// Close a session after its queue has left.
-    Close(SessionId),
-    /// Cut a session off at once.
-    Abort(SessionId),
+/// One mail of any thread.
+pub enum Letter {
+    /// Do something to one session.
+    Order(Order),
+    /// Do all of this.
+    Orders(Vec<Order>),
     /// Run something on the reactor's thread.
     Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
     /// Stop: no more callers, drain all sessions, end.
@@ -26,43 +27,131 @@ pub enum Mail {
     StopNow,
 }
 
+/// A caller that was accepted and let in, on its way to the reactor that will own it.
+pub struct Caller<S> {
+    /// The connection.
+    pub socket: S,
+    /// Who calls.
+    pub address: Address,
+    /// The number of the listener that was called.
+    pub listener: usize,
+}
+
+/// A mailbox, with the mails that were taken from it and not handled yet.
+pub(super) struct Inbox<M> {
+    mailbox: Arc<Mailbox<M>>,
+    taken: VecDeque<M>,
+}
+
+impl<M> Inbox<M> {
+    pub(super) fn new(mailbox: Arc<Mailbox<M>>) -> Inbox<M> {
+        Inbox { mailbox, taken: VecDeque::new() }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn bell(&self) -> &Bell {
+        self.mailbox.bell()
+    }
+
+    /// Takes what has come; nothing may be left of what came before.
+    pub(super) fn take(&mut self) {
+        self.mailbox.take(&mut self.taken);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<M> {
+        self.taken.pop_front()
+    }
+
+    /// Refuses all mail from now on, and says what has not been handled.
+    pub(super) fn close(&mut self) -> VecDeque<M> {
+        let mut left = std::mem::take(&mut self.taken);
+        left.append(&mut self.mailbox.close());
+        left
+    }
+}
+
 impl<K: Kernel, H: Handler> Reactor<K, H> {
-    /// Handles at most `Limits::mails_per_turn` mails.
+    /// Handles what other threads have sent, in portions.
     #[inline]
     pub(super) fn mail(&mut self) {
         // While mails wait here, the announcement of more must stand: to acknowledge it without
         // taking them would be to forget them.
-        if self.inbox.is_empty() && self.mailbox.wake_up() {
-            self.mailbox.take(&mut self.inbox);
+        if !self.has_mail() && self.letters.bell().wake_up() {
+            self.letters.take();
+            self.callers.take();
         }
-        if !self.inbox.is_empty() {
+        if self.has_mail() {
             self.open_mails();
         }
     }
 
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        !self.letters.is_empty() || !self.callers.is_empty()
+    }
+
+    /// Callers first: they came before the letter that says that there will be no more.
     #[cold]
     fn open_mails(&mut self) {
+        for _ in 0..self.limits.accepts_per_turn {
+            let Some(caller) = self.callers.pop() else { break };
+            self.receive(caller);
+        }
+        if !self.callers.is_empty() {
+            return;
+        }
         for _ in 0..self.limits.mails_per_turn {
-            let Some(mail) = self.inbox.pop_front() else { return };
-            self.sessions.stats.mails += 1;
-            let reached = match mail {
-                Mail::Send(id, bytes) => self.sessions.send_shared(id, bytes),
-                Mail::Close(id) => self.sessions.close(id, CloseReason::Closed),
-                Mail::Abort(id) => self.sessions.kill(id, CloseReason::Aborted),
-                Mail::Run(work) => {
-                    self.guard(SessionId::NONE, |_, context| work(context));
-                    true
-                }
-                Mail::Stop => {
-                    self.drain();
-                    true
-                }
-                Mail::StopNow => {
-                    self.stop_now();
-                    true
-                }
-            };
-            self.sessions.stats.mails_stale += u64::from(!reached);
+            let Some(letter) = self.letters.pop() else { return };
+            self.open_letter(letter);
+        }
+    }
+
+    fn open_letter(&mut self, letter: Letter) {
+        match letter {
+            Letter::Order(order) => self.obey(order),
+            Letter::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
+            Letter::Run(work) => {
+                self.sessions.stats.mails += 1;
+                self.guard(SessionId::NONE, |_, context| work(context));
+            }
+            Letter::Stop => self.drain(),
+            Letter::StopNow => self.stop_now(),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        self.sessions.stats.mails += 1;
+        let reached = self.sessions.obey(order);
+        self.sessions.stats.mails_stale += u64::from(!reached);
+    }
+
+    /// Posts what handlers have ordered of the sessions of other reactors.
+    #[inline]
+    pub(super) fn post(&mut self) {
+        if self.sessions.abroad.is_empty() {
+            return;
+        }
+        let (remote, bell) = (&self.remote, &self.remote.letters(self.number).bell().clone());
+        self.sessions.post(|reactor, orders| {
+            match remote.letters(reactor).post_or_wait(Letter::Orders(orders), bell) {
+                Err((Letter::Orders(orders), Refused::Full)) => Err(orders),
+                // Of a reactor that has ended, all sessions are dead.
+                _ => Ok(()),
+            }
+        });
+    }
+
+    /// Closes all mailboxes; callers that were handed over too late are hung up on.
+    pub(super) fn close_mailboxes(&mut self) {
+        self.letters.close();
+        for caller in self.callers.close() {
+            self.sessions.dismiss(caller.address.ip());
+            self.kernel.close(caller.socket, Farewell::Finish);
         }
     }
 }

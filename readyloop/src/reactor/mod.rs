@@ -12,6 +12,7 @@
 //! Thread contract: reactor-thread.
 
 mod accept;
+mod acceptor;
 mod connect;
 mod flush;
 mod intake;
@@ -19,13 +20,13 @@ mod links;
 mod mail;
 mod reap;
 mod remote;
+mod setup;
 mod stop;
 mod timers;
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -35,18 +36,19 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::id::SessionId;
-use crate::incident::Incident;
+use crate::incident::{Incident, Report};
 use crate::kernel::{Kernel, Trigger};
 use crate::limits::Limits;
-use crate::mailbox::Mailbox;
+use crate::listeners::Listeners;
 use crate::page::Page;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
 
-use accept::Listeners;
+pub use acceptor::{Acceptor, Balance};
 use links::Links;
-use mail::Mail;
+use mail::{Caller, Inbox, Letter};
 pub use remote::Remote;
+pub use setup::{AcceptorSetup, Setup};
 use stop::Stage;
 
 /// One thread's turns over its sessions.
@@ -63,9 +65,12 @@ pub struct Reactor<K: Kernel, H: Handler> {
     dialled: HashMap<SessionId, Address>,
     /// Where all sessions' bytes arrive.
     recv_buffer: Box<[u8]>,
-    mailbox: Arc<Mailbox<Mail>>,
-    /// Mails taken from the mailbox, and not handled yet.
-    inbox: VecDeque<Mail>,
+    /// This reactor's number among those of the server.
+    number: usize,
+    remote: Remote,
+    letters: Inbox<Letter>,
+    /// Callers that the acceptor has handed over.
+    callers: Inbox<Caller<K::Socket>>,
     /// The page that `sessions` does not have; its room is used in turns.
     page: Page,
     /// The list of those still ready that is being walked, while `sessions` has the next one.
@@ -73,29 +78,7 @@ pub struct Reactor<K: Kernel, H: Handler> {
     /// Sessions whose interest differs from what the poller knows.
     rearms: Vec<SessionId>,
     stage: Stage,
-    report: Box<dyn FnMut(Incident) + Send>,
-}
-
-/// What a reactor is given besides its kernel and its handler.
-pub struct Setup<L> {
-    /// Its number in every [`SessionId`] that it gives out.
-    pub number: u8,
-    /// Where it takes callers from.
-    pub listeners: Vec<L>,
-    /// The bounds that it keeps.
-    pub limits: Limits,
-    /// The handle by which other threads reach it; made for its kernel.
-    pub remote: Remote,
-    /// Told of incidents, on the reactor's thread.
-    pub report: Box<dyn FnMut(Incident) + Send>,
-}
-
-impl<L> Setup<L> {
-    /// For the first reactor of `kernel`; nobody is told of incidents.
-    pub fn new(kernel: &impl Kernel<Listener = L>, listeners: Vec<L>, limits: Limits) -> Setup<L> {
-        let remote = Remote::new(limits.mailbox_mails_max, kernel.waker());
-        Setup { number: 0, listeners, limits, remote, report: Box::new(|_| {}) }
-    }
+    report: Report,
 }
 
 impl<K: Kernel, H: Handler> Reactor<K, H> {
@@ -103,24 +86,26 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     ///
     /// # Errors
     /// Limits that contradict each other, or a poller that does not take the listeners.
-    pub fn new(mut kernel: K, setup: Setup<K::Listener>, handler: H) -> Result<Reactor<K, H>> {
-        let Setup { number, listeners, limits, remote, report } = setup;
+    pub fn new(mut kernel: K, setup: Setup<K>, handler: H) -> Result<Reactor<K, H>> {
+        let Setup { number, listeners, limits, remote, report, callers, census } = setup;
         limits.check()?;
         let now = kernel.now();
         let edge = kernel.trigger() == Trigger::Edge;
-        let listeners = Listeners::watch(&mut kernel, listeners, limits.sessions_per_address_max)
+        let listeners = Listeners::watch(&mut kernel, listeners, &limits)
             .map_err(|errno| Error::system("watching a listener", errno))?;
         let mut reactor = Reactor {
             kernel,
             handler,
             edge,
-            sessions: Sessions::new(number, limits.clone(), now),
+            sessions: Sessions::new(number as u8, remote.reactors(), limits.clone(), census, now),
             links: Links::default(),
             listeners,
             dialled: HashMap::new(),
             recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
-            mailbox: remote.mailbox,
-            inbox: VecDeque::new(),
+            number,
+            letters: Inbox::new(remote.letters(number).clone()),
+            callers: Inbox::new(callers),
+            remote,
             page: Page::new(limits.send_high_bytes),
             walk: Vec::new(),
             rearms: Vec::new(),
@@ -134,7 +119,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
     /// The handle for other threads.
     pub fn remote(&self) -> Remote {
-        Remote { mailbox: self.mailbox.clone() }
+        self.remote.clone()
     }
 
     /// One turn. `false` when the server was stopped and the last session has ended.
@@ -149,6 +134,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         self.timers();
         self.dial();
         self.flush();
+        self.post();
         self.arm();
         self.reap();
         Ok(self.goes_on())
@@ -181,7 +167,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     /// Sleeps until an event, a timer or a mail; not at all while work is left over.
     #[inline]
     fn wait(&mut self) -> Result<usize> {
-        let timeout = match self.has_work() || !self.mailbox.fall_asleep() {
+        let timeout = match self.has_work() || !self.letters.bell().fall_asleep() {
             true => Some(Duration::ZERO),
             false => self.sleep_at_most(),
         };
@@ -190,15 +176,16 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
     #[inline]
     fn has_work(&self) -> bool {
-        self.sessions.has_work() || !self.inbox.is_empty() || self.listeners.has_work()
+        self.sessions.has_work() || self.has_mail() || self.listeners.has_work()
     }
 
     /// Counted from the turn's beginning, because the clock is read once a turn: a timer is late by
     /// at most the time that the handlers took.
     #[inline]
     fn sleep_at_most(&self) -> Option<Duration> {
-        let due = self.sessions.wheel.next_due().into_iter().chain(self.stage.deadline()).min();
-        due.map(|due| due.since(self.sessions.now))
+        let dues =
+            [self.sessions.wheel.next_due(), self.stage.deadline(), self.listeners.next_due()];
+        dues.into_iter().flatten().min().map(|due| due.since(self.sessions.now))
     }
 
     #[inline]
@@ -260,6 +247,8 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 impl<K: Kernel, H: Handler> Drop for Reactor<K, H> {
     /// Nobody will read the mailbox any more, also when the last turn was not the server's end.
     fn drop(&mut self) {
-        self.mailbox.close();
+        self.close_mailboxes();
+        self.remote.ended();
+        (self.report)(Incident::Ended { stats: Box::new(self.sessions.stats.clone()) });
     }
 }

@@ -27,7 +27,6 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         let Some(mut session) = self.sessions.remove(id) else { return };
         let State::Dead(reason) = session.state else { return };
         self.sessions.stats.closed[reason.kind()] += 1;
-        self.listeners.ended(id.index());
         let farewell = farewell(&session, reason);
         session.queue.clear(&mut self.sessions.stock);
         match self.links.take(id) {

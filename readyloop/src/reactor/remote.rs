@@ -1,4 +1,4 @@
-//! The handle that reaches a reactor's sessions from any other thread.
+//! The handle that reaches a server's sessions from any other thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,16 +8,18 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::id::SessionId;
 use crate::mailbox::{Mailbox, Refused};
-use crate::wake::Wake;
+use crate::order::Order;
 
-use super::mail::Mail;
+use super::acceptor::Notice;
+use super::mail::Letter;
 
 /// Reaches a server from any thread: `Clone`, `Send` and `Sync`.
 ///
-/// Every call posts a mail, in order, and returns at once; the reactor acts on it in its next turn.
-/// A mail for a session that has ended meanwhile reaches nobody, and never another session's peer.
-/// What comes back says only whether the mail was taken: [`Refused::Full`] when the reactor is
-/// behind by `Limits::mailbox_mails_max` mails, [`Refused::Stopped`] when the server has ended.
+/// Every call posts a mail to the reactor that owns the session, in order, and returns at once; the
+/// reactor acts on it in its next turn. A mail for a session that has ended meanwhile reaches
+/// nobody, and never another session's peer. What comes back says only whether the mail was taken:
+/// [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max` mails,
+/// [`Refused::Stopped`] when it has ended, or when there never was such a reactor.
 ///
 /// ```
 /// use readyloop::{Context, Handler, Peer, Raw, Server};
@@ -42,14 +44,23 @@ use super::mail::Mail;
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    pub(super) mailbox: Arc<Mailbox<Mail>>,
+    /// Of each reactor, by its number.
+    letters: Arc<[Arc<Mailbox<Letter>>]>,
+    head: Head,
+}
+
+/// Who hears that the server is to stop, and lets the others know.
+#[derive(Clone)]
+pub(super) enum Head {
+    /// The one reactor that there is.
+    Reactor,
+    /// The acceptor of several reactors.
+    Acceptor(Arc<Mailbox<Notice>>),
 }
 
 impl Remote {
-    /// The handle of a reactor that is woken by `waker`, with a mailbox for at most `mails_max`
-    /// mails.
-    pub(super) fn new(mails_max: usize, waker: Arc<dyn Wake>) -> Remote {
-        Remote { mailbox: Arc::new(Mailbox::new(mails_max, waker)) }
+    pub(super) fn new(letters: Vec<Arc<Mailbox<Letter>>>, head: Head) -> Remote {
+        Remote { letters: letters.into(), head }
     }
 
     /// Queues `bytes` for a session, without a copy.
@@ -57,7 +68,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn send(&self, id: SessionId, bytes: impl Into<Bytes>) -> Result<(), Refused> {
-        self.post(Mail::Send(id, bytes.into()))
+        self.order(Order::Send(id, bytes.into()))
     }
 
     /// Closes a session after its queue has left.
@@ -65,7 +76,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn close(&self, id: SessionId) -> Result<(), Refused> {
-        self.post(Mail::Close(id))
+        self.order(Order::Close(id))
     }
 
     /// Cuts a session off at once.
@@ -73,36 +84,69 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn abort(&self, id: SessionId) -> Result<(), Refused> {
-        self.post(Mail::Abort(id))
+        self.order(Order::Abort(id))
     }
 
-    /// Runs `work` on the reactor's thread, between two of its sessions.
+    /// Runs `work` on the thread of a reactor, between two of its sessions. The first reactor has
+    /// number 0, and a session's is [`SessionId::reactor`].
     ///
     /// # Errors
     /// When the mail was not taken; `work` is dropped.
-    pub fn run(&self, work: impl FnOnce(&mut Context<'_>) + Send + 'static) -> Result<(), Refused> {
-        self.post(Mail::Run(Box::new(work)))
+    pub fn run_on(
+        &self,
+        reactor: u8,
+        work: impl FnOnce(&mut Context<'_>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.post(reactor, Letter::Run(Box::new(work)))
+    }
+
+    /// How many reactors the server has.
+    pub fn reactors(&self) -> usize {
+        self.letters.len()
     }
 
     /// Stops the server: no more callers, every session drains within `Limits::drain_timeout`, then
     /// `run` returns. Gets through to a reactor that is behind; does nothing to a server that has
     /// ended.
     pub fn stop(&self) {
-        let _already_stopped = self.mailbox.post_always(Mail::Stop);
+        let _already_stopped = match &self.head {
+            Head::Reactor => self.letters(0).post_always(Letter::Stop).is_err(),
+            Head::Acceptor(notices) => notices.post_always(Notice::Stop).is_err(),
+        };
     }
 
     /// Stops the server without draining: what is queued is dropped, and the peers are told so.
     pub fn stop_now(&self) {
-        let _already_stopped = self.mailbox.post_always(Mail::StopNow);
+        let _already_stopped = match &self.head {
+            Head::Reactor => self.letters(0).post_always(Letter::StopNow).is_err(),
+            Head::Acceptor(notices) => notices.post_always(Notice::StopNow).is_err(),
+        };
     }
 
-    fn post(&self, mail: Mail) -> Result<(), Refused> {
-        self.mailbox.post(mail).map_err(|(_, refused)| refused)
+    /// Tells the acceptor, if there is one, that a reactor has ended.
+    pub(super) fn ended(&self) {
+        if let Head::Acceptor(notices) = &self.head {
+            let _nobody_counts = notices.post_always(Notice::Ended);
+        }
+    }
+
+    /// The mailbox of a reactor that there is.
+    pub(super) fn letters(&self, reactor: usize) -> &Arc<Mailbox<Letter>> {
+        &self.letters[reactor]
+    }
+
+    fn order(&self, order: Order) -> Result<(), Refused> {
+        self.post(order.reactor(), Letter::Order(order))
+    }
+
+    fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {
+        let letters = self.letters.get(reactor as usize).ok_or(Refused::Stopped)?;
+        letters.post(letter).map_err(|(_, refused)| refused)
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").finish_non_exhaustive()
+        f.debug_struct("Remote").field("reactors", &self.reactors()).finish_non_exhaustive()
     }
 }

@@ -76,11 +76,11 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
         if std::mem::take(&mut self.sessions.stop) {
-            self.drain();
+            self.remote.stop();
         }
         let over = self.stage != Stage::Running && self.sessions.is_empty();
         if over {
-            self.mailbox.close();
+            self.close_mailboxes();
         }
         !over
     }

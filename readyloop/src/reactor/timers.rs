@@ -15,6 +15,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     #[inline]
     pub(super) fn timers(&mut self) {
         self.enforce_stop_deadline();
+        self.end_rests();
         if !self.sessions.wheel.is_empty() {
             self.fire();
         }
@@ -27,10 +28,6 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             match whose {
                 Timer::User(id) => self.user_timer(id, timer),
                 Timer::Deadline(id) => self.deadline(id, timer),
-                Timer::Listener(number) => {
-                    self.sessions.settle_listener_timer(timer);
-                    self.listener_rested(number as usize);
-                }
             }
         }
     }

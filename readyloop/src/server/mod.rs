@@ -1,44 +1,78 @@
 //! From settings to a running server: the only layer that names Linux.
 
+mod multi;
+mod topology;
+
+use std::sync::Arc;
+
 use crate::address::Address;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::handler::Handler;
-use crate::incident::Incident;
+use crate::incident::{Incident, Report};
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Remote, Setup};
 use crate::readiness::Trigger;
-use crate::sys::{Linux, ListenOptions, Listener, Poller};
+use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger, threads};
+
+use multi::Multi;
+pub use topology::{Accepting, FdTables, Topology};
 
 /// A server's settings, on their way to a [`Server`].
 pub struct Builder {
     listen: Vec<String>,
-    listen_options: ListenOptions,
     limits: Limits,
+    topology: Topology,
+    settings: Settings,
+}
+
+/// What is done once callers can connect.
+type OnReady = Box<dyn FnOnce() + Send>;
+
+/// The settings that every thread of a server needs.
+struct Settings {
+    listen: Vec<Address>,
+    listen_options: ListenOptions,
+    events_per_wait: usize,
     poller: Poller,
     trigger: Trigger,
     signals: bool,
-    report: Box<dyn FnMut(Incident) + Send>,
+    pin: bool,
+    report: Report,
 }
 
-/// A server that listens already, and serves when it is [`run`](Server::run): so its addresses are
-/// known, and callers wait in the backlog.
+/// A server that has its addresses, and serves when it is [`run`](Server::run). Callers that come
+/// meanwhile wait in the backlog; but where every reactor listens for itself
+/// ([`Accepting::ReusePort`]), nobody listens before the server runs.
 pub struct Server {
-    kernel: Linux,
-    setup: Setup<Listener>,
+    plan: Plan,
     addresses: Vec<Address>,
+    ready: OnReady,
+}
+
+/// What will run.
+enum Plan {
+    Single { kernel: Linux, setup: Setup<Linux>, pin: bool },
+    Multi(Multi),
 }
 
 impl Server {
-    /// Settings to begin with: no listener, the default [`Limits`], epoll, level.
+    /// Settings to begin with: no listener, the default [`Limits`], a single reactor, epoll, level.
     pub fn builder() -> Builder {
-        Builder {
+        let settings = Settings {
             listen: Vec::new(),
             listen_options: ListenOptions::default(),
-            limits: Limits::default(),
+            events_per_wait: 0,
             poller: Poller::default(),
             trigger: Trigger::default(),
             signals: false,
-            report: Box::new(|_| {}),
+            pin: false,
+            report: Arc::new(|_| {}),
+        };
+        Builder {
+            listen: Vec::new(),
+            limits: Limits::default(),
+            topology: Topology::default(),
+            settings,
         }
     }
 
@@ -49,24 +83,50 @@ impl Server {
 
     /// The handle for other threads.
     pub fn remote(&self) -> Remote {
-        self.setup.remote.clone()
+        match &self.plan {
+            Plan::Single { setup, .. } => setup.remote(),
+            Plan::Multi(multi) => multi.remote(),
+        }
     }
 
-    /// Serves until it is stopped. `handler` is called once for each thread that runs handlers,
-    /// with the thread's number.
+    /// Calls `ready` once, when every thread serves and callers can connect.
+    pub fn on_ready(mut self, ready: impl FnOnce() + Send + 'static) -> Server {
+        self.ready = Box::new(ready);
+        self
+    }
+
+    /// Serves until it is stopped, and ends every thread that it has begun. `handler` is called
+    /// once for each thread that runs handlers, on that thread, with the thread's number.
     ///
     /// # Errors
-    /// When the server cannot go on: the poller failed.
+    /// When the server cannot begin, or cannot go on: descriptors have run out, or the poller
+    /// failed.
+    ///
+    /// # Panics
+    /// When `handler` panics.
     pub fn run<H: Handler>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
-        self.reactor(handler(0))?.run()
+        match self.plan {
+            Plan::Single { kernel, setup, pin } => {
+                if pin {
+                    threads::pin(0)?;
+                }
+                let mut reactor = Reactor::new(kernel, setup, handler(0))?;
+                (self.ready)();
+                reactor.run()
+            }
+            Plan::Multi(multi) => multi.run(&handler, self.ready),
+        }
     }
 
     /// The reactor alone, for whoever turns it with a loop of their own.
     ///
     /// # Errors
-    /// When the poller does not take the listeners.
+    /// When the topology is not [`Topology::Single`], or the poller does not take the listeners.
     pub fn reactor<H: Handler>(self, handler: H) -> Result<Reactor<Linux, H>> {
-        Reactor::new(self.kernel, self.setup, handler)
+        match self.plan {
+            Plan::Single { kernel, setup, .. } => Reactor::new(kernel, setup, handler),
+            Plan::Multi(_) => Err(Error::settings("only the topology single has one reactor")),
+        }
     }
 }
 
@@ -81,13 +141,14 @@ impl Builder {
     /// Callers that the kernel keeps waiting for accept(2), for each listener; the kernel caps it
     /// at `net.core.somaxconn`, which is also the default.
     pub fn backlog(mut self, callers_max: i32) -> Builder {
-        self.listen_options.backlog = callers_max;
+        self.settings.listen_options.backlog = callers_max;
         self
     }
 
-    /// Lets other sockets listen on the same address and share its callers (`SO_REUSEPORT`).
+    /// Lets other sockets listen on the same address and share its callers (`SO_REUSEPORT`); TCP
+    /// only. Among the reactors of one server, [`Accepting::ReusePort`] does so by itself.
     pub fn reuse_port(mut self, reuse: bool) -> Builder {
-        self.listen_options.reuse_port = reuse;
+        self.settings.listen_options.reuse_port = reuse;
         self
     }
 
@@ -97,50 +158,66 @@ impl Builder {
         self
     }
 
+    /// How the work is spread over threads.
+    pub fn topology(mut self, topology: Topology) -> Builder {
+        self.topology = topology;
+        self
+    }
+
+    /// Whether every reactor and worker runs on one CPU of its own (sched_setaffinity(2)): the
+    /// first on the first that the process may use, and so on, counted round.
+    pub fn pin(mut self, pin: bool) -> Builder {
+        self.settings.pin = pin;
+        self
+    }
+
     /// How readiness is learned: epoll(7), poll(2) or select(2).
     pub fn poller(mut self, poller: Poller) -> Builder {
-        self.poller = poller;
+        self.settings.poller = poller;
         self
     }
 
     /// When readiness is told: level or edge.
     pub fn trigger(mut self, trigger: Trigger) -> Builder {
-        self.trigger = trigger;
+        self.settings.trigger = trigger;
         self
     }
 
     /// Drains on SIGINT and SIGTERM; the second one stops at once. Signals belong to the whole
-    /// process, so this is asked for and never assumed.
+    /// process, so this is asked for and never assumed. When the server has ended, the two signals
+    /// are ignored: what they did before is not restored.
     pub fn stop_on_signals(mut self) -> Builder {
-        self.signals = true;
+        self.settings.signals = true;
         self
     }
 
-    /// Tells `report` what an operator may want to log, on the reactor's thread.
-    pub fn on_incident(mut self, report: impl FnMut(Incident) + Send + 'static) -> Builder {
-        self.report = Box::new(report);
+    /// Tells `report` what an operator may want to log, on the thread on which it happens.
+    pub fn on_incident(mut self, report: impl Fn(Incident) + Send + Sync + 'static) -> Builder {
+        self.settings.report = Arc::new(report);
         self
     }
 
-    /// Checks the settings and begins to listen.
+    /// Checks the settings and takes the addresses.
     ///
     /// # Errors
     /// Settings that contradict each other, or an address that cannot be listened on; the error
     /// names it.
     pub fn bind(self) -> Result<Server> {
-        self.limits.check()?;
-        let listen =
-            self.listen.iter().map(|text| text.parse()).collect::<Result<Vec<Address>>>()?;
-        let mut kernel = Linux::new(self.poller, self.trigger, self.limits.events_per_wait)?;
-        let bind = |address| Listener::bind(address, &self.listen_options);
-        let listeners = listen.iter().map(bind).collect::<Result<Vec<_>>>()?;
-        if self.signals {
-            kernel.catch_signals()?;
-        }
-        let addresses = listeners.iter().map(Listener::local_address).collect();
-        let mut setup = Setup::new(&kernel, listeners, self.limits);
-        setup.report = self.report;
-        Ok(Server { kernel, setup, addresses })
+        let Builder { listen, limits, topology, mut settings } = self;
+        limits.check()?;
+        topology.check()?;
+        check_trigger(settings.poller, settings.trigger)?;
+        settings.events_per_wait = limits.events_per_wait;
+        settings.listen = listen.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        let (plan, addresses) = match topology {
+            Topology::Single => single(&settings, limits)?,
+            Topology::Multi { reactors, accept } => {
+                settings.listen_options.reuse_port |= matches!(accept, Accepting::ReusePort(_));
+                let (multi, addresses) = Multi::bind(settings, &limits, reactors, accept)?;
+                (Plan::Multi(multi), addresses)
+            }
+        };
+        Ok(Server { plan, addresses, ready: Box::new(|| {}) })
     }
 
     /// Binds and runs.
@@ -149,6 +226,45 @@ impl Builder {
     /// As [`Builder::bind`] and [`Server::run`].
     pub fn run<H: Handler>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
         self.bind()?.run(handler)
+    }
+}
+
+fn single(settings: &Settings, limits: Limits) -> Result<(Plan, Vec<Address>)> {
+    let kernel = settings.kernel()?;
+    let listeners = settings.listen(Listener::bind)?;
+    let addresses = listeners.iter().map(Listener::local_address).collect();
+    let mut setup = Setup::new(&kernel, listeners, limits);
+    setup.report = settings.report.clone();
+    Ok((Plan::Single { kernel, setup, pin: settings.pin }, addresses))
+}
+
+impl Settings {
+    /// The kernel of the thread that runs the server.
+    fn kernel(&self) -> Result<Linux> {
+        let mut kernel = self.kernel_with(Arc::new(Waker::new()?))?;
+        if self.signals {
+            kernel.catch_signals()?;
+        }
+        Ok(kernel)
+    }
+
+    /// The kernel of a thread that is woken by `waker`.
+    fn kernel_with(&self, waker: Arc<Waker>) -> Result<Linux> {
+        Linux::with_waker(self.poller, self.trigger, self.events_per_wait, waker)
+    }
+
+    /// Takes all addresses, in this way.
+    fn listen(
+        &self,
+        bind: impl Fn(&Address, &ListenOptions) -> Result<Listener>,
+    ) -> Result<Vec<Listener>> {
+        self.listen.iter().map(|address| bind(address, &self.listen_options)).collect()
+    }
+
+    /// Listens on addresses that were taken before.
+    fn listen_to(&self, addresses: &[Address]) -> Result<Vec<Listener>> {
+        let bind = |address| Listener::bind(address, &self.listen_options);
+        addresses.iter().map(bind).collect()
     }
 }
 

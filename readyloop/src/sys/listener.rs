@@ -64,7 +64,29 @@ impl Listener {
     /// # Errors
     /// Names the address and what the kernel said.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Listener> {
+        Listener::bind_and(address, options, |socket| listen(socket, options.backlog))
+    }
+
+    /// Binds without listening: the address is taken, a port 0 becomes a real one, and nobody can
+    /// call; for whoever will listen there with `SO_REUSEPORT`.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn reserve(address: &Address, options: &ListenOptions) -> Result<Listener> {
+        Listener::bind_and(address, options, |_| Ok(()))
+    }
+
+    fn bind_and(
+        address: &Address,
+        options: &ListenOptions,
+        then: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>,
+    ) -> Result<Listener> {
         if let Address::Unix(path) = address {
+            if options.reuse_port {
+                return Err(Error::settings(format!(
+                    "{address} cannot be shared: SO_REUSEPORT is for TCP (socket(7))"
+                )));
+            }
             check_path(path)?;
             remove_stale(path);
         }
@@ -72,6 +94,7 @@ impl Listener {
             Error::system(format!("listening on {address}"), Errno(errno.raw_os_error()))
         };
         let socket = open(address, options).map_err(listening)?;
+        then(&socket).map_err(listening)?;
         let file = match address {
             Address::Unix(path) => SocketFile::at(path),
             Address::Tcp(_) => None,
@@ -111,7 +134,6 @@ fn open(address: &Address, options: &ListenOptions) -> rustix::io::Result<OwnedF
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     with_kernel_form(address, |tcp| bind(&socket, tcp), |unix| bind(&socket, unix))?;
-    listen(&socket, options.backlog)?;
     Ok(socket)
 }
 

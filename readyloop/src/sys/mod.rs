@@ -1,9 +1,10 @@
 //! Linux: the real side of the seam.
 //!
 //! Every call is one system call, and the answers are sorted into the seam's words here: `EINTR` is
-//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in three files:
-//! poll and select, which must be told descriptors by number, and their common ground, whose list
-//! of events must be sent to the thread that will wait.
+//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in four files:
+//! poll and select, which must be told descriptors by number; their common ground, whose list of
+//! events must be sent to the thread that will wait; and threads, where one may get a descriptor
+//! table of its own.
 //!
 //! Thread contract: reactor-thread, but for the waker.
 
@@ -16,6 +17,7 @@ mod select;
 mod signals;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 mod wake;
 
 use std::io::IoSlice;
@@ -49,7 +51,7 @@ pub use poller::Poller;
 use poller::{InterestList, ReadyList};
 use select::Select;
 use signals::Signals;
-use wake::EventFd;
+pub use wake::Waker;
 
 // A ready list's entry is handed out as the kernel wrote it.
 const _: () = {
@@ -65,7 +67,7 @@ pub struct Linux {
     poller: Box<dyn InterestList + Send>,
     trigger: Trigger,
     ready: ReadyList,
-    waker: Arc<EventFd>,
+    waker: Arc<Waker>,
     signals: Option<Signals>,
     /// Given up for a moment when descriptors have run out, to refuse a caller with it.
     reserve: Option<OwnedFd>,
@@ -77,18 +79,26 @@ impl Linux {
     /// # Errors
     /// Edge trigger with a poller that has none; descriptors that have run out.
     pub fn new(poller: Poller, trigger: Trigger, events_max: usize) -> Result<Linux> {
-        if trigger == Trigger::Edge && poller != Poller::Epoll {
-            return Err(Error::settings(format!(
-                "{poller} knows no edge trigger; use level, or the poller epoll"
-            )));
-        }
+        Linux::with_waker(poller, trigger, events_max, Arc::new(Waker::new()?))
+    }
+
+    /// Like [`Linux::new`], with a waker that others know already.
+    ///
+    /// # Errors
+    /// As [`Linux::new`].
+    pub fn with_waker(
+        poller: Poller,
+        trigger: Trigger,
+        events_max: usize,
+        waker: Arc<Waker>,
+    ) -> Result<Linux> {
+        check_trigger(poller, trigger)?;
         let make = || -> rustix::io::Result<Linux> {
             let mut list: Box<dyn InterestList + Send> = match poller {
                 Poller::Epoll => Box::new(Epoll::new(trigger)?),
                 Poller::Poll => Box::new(Poll::default()),
                 Poller::Select => Box::new(Select::default()),
             };
-            let waker = Arc::new(EventFd::new()?);
             list.add(waker.as_fd(), Token::WAKER, Interest::READ)?;
             let ready = ReadyList(Vec::with_capacity(events_max));
             let reserve = Some(open_reserve()?);
@@ -124,6 +134,19 @@ impl Linux {
         self.reserve = open_reserve().ok();
         refused
     }
+}
+
+/// Whether the poller can tell in this way.
+///
+/// # Errors
+/// Edge trigger with a poller that has none.
+pub fn check_trigger(poller: Poller, trigger: Trigger) -> Result<()> {
+    if trigger == Trigger::Edge && poller != Poller::Epoll {
+        return Err(Error::settings(format!(
+            "{poller} knows no edge trigger; use level, or the poller epoll"
+        )));
+    }
+    Ok(())
 }
 
 const ACCEPT_FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);

@@ -3,16 +3,25 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::io::{read, retry_on_intr, write};
 
+use crate::error::{Error, Result};
 use crate::wake::Wake;
 
-/// The descriptor, shared by all who may wake.
-pub(super) struct EventFd(OwnedFd);
+use super::plain_errno;
 
-impl EventFd {
-    pub(super) fn new() -> Result<EventFd, Errno> {
-        Ok(EventFd(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+/// The descriptor, shared by all who may wake.
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    /// A waker that wakes whoever watches it.
+    ///
+    /// # Errors
+    /// Descriptors that have run out.
+    pub fn new() -> Result<Waker> {
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map(Waker)
+            .map_err(|errno| Error::system("making a waker", plain_errno(errno)))
     }
 
     /// Back to zero, so that it is not ready until the next wake.
@@ -22,13 +31,13 @@ impl EventFd {
     }
 }
 
-impl AsFd for EventFd {
+impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Wake for EventFd {
+impl Wake for Waker {
     fn wake(&self) {
         // EAGAIN: 2^64 wakes wait to be seen, so it is ready, which is all that a wake means.
         let _full = retry_on_intr(|| write(&self.0, &1u64.to_ne_bytes()));

@@ -163,7 +163,7 @@ fn live(seed: u64) -> Stats {
                     0 => world.remote.send(somebody, &b"mail"[..]).unwrap(),
                     1 => world.remote.close(somebody).unwrap(),
                     2 => world.remote.abort(somebody).unwrap(),
-                    _ => world.remote.run(move |context| context.close()).unwrap(),
+                    _ => world.remote.run_on(0, move |context| context.close()).unwrap(),
                 }
             }
             0 | 1 => {

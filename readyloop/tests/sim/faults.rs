@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults, Net};
@@ -132,7 +133,7 @@ fn a_panic_is_reported_with_its_session_and_its_message() {
     let net = Net::new(0, Trigger::Level, Faults::none());
     let mut setup = Setup::new(&net.kernel(), vec![net.listener()], Limits::default());
     let (sender, incidents) = std::sync::mpsc::channel();
-    setup.report = Box::new(move |incident| sender.send(incident).unwrap());
+    setup.report = Arc::new(move |incident| sender.send(incident).unwrap());
     let step = Step::Frame { frame: 0..1, consumed: 1 };
     let handler = Holder(step, Rc::default());
     let mut reactor = Reactor::new(net.kernel(), setup, handler).unwrap();

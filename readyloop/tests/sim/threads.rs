@@ -29,7 +29,7 @@ fn a_reactor_that_serves_is_not_woken_by_mails_from_within() {
         let (remote, mut left) = (world.remote.clone(), 5);
         world
             .remote
-            .run(move |_| {
+            .run_on(0, move |_| {
                 while left > 0 {
                     left -= 1;
                     remote.send(id, &b"from within "[..]).unwrap();
@@ -96,9 +96,9 @@ fn a_mail_that_comes_while_earlier_ones_wait_is_not_forgotten() {
 fn a_mail_to_a_reactor_that_is_gone_is_refused() {
     let world = World::new(BOTH[0], Limits::default(), echo());
     let remote = world.remote.clone();
-    remote.run(|_| {}).unwrap();
+    remote.run_on(0, |_| {}).unwrap();
     drop(world);
-    assert_eq!(remote.run(|_| {}), Err(Refused::Stopped));
+    assert_eq!(remote.run_on(0, |_| {}), Err(Refused::Stopped));
 }
 
 #[test]

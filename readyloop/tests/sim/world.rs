@@ -145,7 +145,7 @@ impl World {
         let frame_bytes_max = limits.frame_bytes_max;
         let probe = Probe { facts: facts.clone(), react, frame_bytes_max };
         let setup = Setup::new(&net.kernel(), vec![net.listener()], limits);
-        let remote = setup.remote.clone();
+        let remote = setup.remote();
         let reactor = Reactor::new(net.kernel(), setup, probe).unwrap();
         World { net, reactor, remote, facts }
     }

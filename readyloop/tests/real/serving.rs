@@ -1,176 +1,17 @@
-//! The public API on real sockets, with every poller and trigger: the reactor in one thread, plain
-//! blocking clients in others.
-//!
-//! Nothing sleeps: a client's read ends by an answer, or fails the test after 20 s.
-#![allow(clippy::unwrap_used)]
+//! A server serves: whole frames, many clients, ends, mails, in every combination.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
-use readyloop::framers::{LengthPrefixed, Order, Prefix};
-use readyloop::{
-    Address, Builder, CloseReason, Context, Handler, Limits, Peer, Poller, Refused, Remote, Server,
-    SessionId, Trigger,
-};
+use readyloop::{Accepting, CloseReason, Context, Limits, Refused, Server, Topology};
 use rustix::net::sockopt::set_socket_linger;
 
-const COMBINATIONS: [(Poller, Trigger); 4] = [
-    (Poller::Epoll, Trigger::Level),
-    (Poller::Epoll, Trigger::Edge),
-    (Poller::Poll, Trigger::Level),
-    (Poller::Select, Trigger::Level),
-];
-
-const SOON: Duration = Duration::from_secs(20);
-const FRAMING: LengthPrefixed = LengthPrefixed::new(Prefix::Four, Order::Big, 16 << 20);
-
-/// What the handler tells the test.
-#[derive(Debug)]
-enum Fact {
-    Open(SessionId),
-    /// A frame from the server that was dialled.
-    Answer(Vec<u8>),
-    Close(CloseReason),
-}
-
-/// Answers each caller's frame with itself. May dial another server when it starts.
-struct Echo {
-    dial: Option<Address>,
-    facts: Sender<Fact>,
-}
-
-/// A session knows whether it was dialled.
-struct Dialled(bool);
-
-impl Echo {
-    fn tell(&self, fact: Fact) {
-        let _nobody_listens = self.facts.send(fact);
-    }
-}
-
-impl Handler for Echo {
-    type Framer = LengthPrefixed;
-    type Session = Dialled;
-
-    fn on_start(&mut self, context: &mut Context<'_>) {
-        if let Some(address) = &self.dial {
-            let id = context.connect(address, SOON).unwrap();
-            assert!(context.send_to(id, &framed(b"asked before the answer")));
-        }
-    }
-
-    fn on_open(&mut self, peer: &Peer, context: &mut Context<'_>) -> (LengthPrefixed, Dialled) {
-        self.tell(Fact::Open(context.id()));
-        (FRAMING, Dialled(peer.listener.is_none()))
-    }
-
-    fn on_frame(&mut self, dialled: &mut Dialled, frame: &[u8], context: &mut Context<'_>) {
-        if dialled.0 {
-            return self.tell(Fact::Answer(frame.to_vec()));
-        }
-        context.send(FRAMING.encode(frame.len()).unwrap().as_slice());
-        context.send(frame);
-    }
-
-    fn on_close(&mut self, _: Dialled, reason: CloseReason, _: &mut Context<'_>) {
-        self.tell(Fact::Close(reason));
-    }
-
-    fn on_connect_failed(&mut self, _: SessionId, reason: CloseReason, _: &mut Context<'_>) {
-        self.tell(Fact::Close(reason));
-    }
-}
-
-/// A server in a thread of its own; stopped and joined when it is dropped.
-struct Running {
-    address: Address,
-    remote: Remote,
-    facts: Receiver<Fact>,
-    thread: Option<JoinHandle<readyloop::Result<()>>>,
-}
-
-impl Running {
-    fn serve((poller, trigger): (Poller, Trigger)) -> Running {
-        Running::serve_at("127.0.0.1:0", poller, trigger, None)
-    }
-
-    fn serve_at(at: &str, poller: Poller, trigger: Trigger, dial: Option<Address>) -> Running {
-        println!("{poller}, {trigger:?}");
-        let builder = Server::builder().listen(at).poller(poller).trigger(trigger);
-        Running::serve_as(builder, dial)
-    }
-
-    fn serve_as(builder: Builder, dial: Option<Address>) -> Running {
-        let (sender, facts) = channel();
-        let (bound, when_bound) = channel();
-        let thread = Some(spawn(move || {
-            let server = builder.bind()?;
-            bound.send((server.addresses()[0].clone(), server.remote())).unwrap();
-            server.run(|_| Echo { dial: dial.clone(), facts: sender.clone() })
-        }));
-        let (address, remote) = when_bound.recv_timeout(SOON).unwrap();
-        Running { address, remote, facts, thread }
-    }
-
-    fn dial(&self) -> TcpStream {
-        let stream = TcpStream::connect(tcp(&self.address)).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.set_write_timeout(Some(SOON)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
-    }
-
-    fn fact(&self) -> Fact {
-        self.facts.recv_timeout(SOON).unwrap()
-    }
-
-    fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap().unwrap();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.remote.stop();
-        if !std::thread::panicking() {
-            self.join();
-        }
-    }
-}
-
-fn tcp(address: &Address) -> SocketAddr {
-    let Address::Tcp(address) = address else { panic!("not TCP") };
-    *address
-}
-
-fn framed(frame: &[u8]) -> Vec<u8> {
-    [FRAMING.encode(frame.len()).unwrap().as_slice(), frame].concat()
-}
-
-fn read_frame(stream: &mut impl Read) -> Vec<u8> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).unwrap();
-    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut frame).unwrap();
-    frame
-}
-
-fn assert_echoes(stream: &mut (impl Read + Write), frame: &[u8]) {
-    stream.write_all(&framed(frame)).unwrap();
-    assert!(read_frame(stream) == frame, "another frame of {} bytes came back", frame.len());
-}
-
-/// Bytes that are not the same anywhere near.
-fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
-}
+use super::running::*;
 
 #[test]
 fn a_frame_that_comes_byte_by_byte_is_answered_whole() {
@@ -212,10 +53,12 @@ fn two_hundred_clients_are_served_at_once() {
 
 #[test]
 fn a_unix_socket_serves_and_its_file_goes_with_it() {
-    for (nth, (poller, trigger)) in COMBINATIONS.into_iter().enumerate() {
+    let shared =
+        |how: &How| !matches!(how.0, Topology::Multi { accept: Accepting::ReusePort(_), .. });
+    for (nth, how) in COMBINATIONS.into_iter().filter(shared).enumerate() {
         let name = format!("readyloop-real-{}-{nth}", std::process::id());
         let path: PathBuf = std::env::temp_dir().join(name);
-        let server = Running::serve_at(&format!("unix:{}", path.display()), poller, trigger, None);
+        let server = Running::serve_at(&format!("unix:{}", path.display()), how, None);
         let mut client = UnixStream::connect(&path).unwrap();
         client.set_read_timeout(Some(SOON)).unwrap();
         assert_echoes(&mut client, &pattern(300_000));
@@ -228,10 +71,10 @@ fn a_unix_socket_serves_and_its_file_goes_with_it() {
 
 #[test]
 fn a_server_that_dials_another_gets_its_answer() {
-    for (poller, trigger) in COMBINATIONS {
-        let asked = Running::serve((poller, trigger));
+    for how in COMBINATIONS {
+        let asked = Running::serve(how);
         let to = Some(asked.address.clone());
-        let asking = Running::serve_at("127.0.0.1:0", poller, trigger, to);
+        let asking = Running::serve_at("127.0.0.1:0", how, to);
         assert!(matches!(asking.fact(), Fact::Open(_)));
         let Fact::Answer(answer) = asking.fact() else { panic!("no answer") };
         assert_eq!(answer, b"asked before the answer");
@@ -284,7 +127,7 @@ fn a_mail_that_comes_while_older_ones_wait_is_not_forgotten() {
             let _gone = when_to_go.recv_timeout(SOON);
             done.send(name).unwrap();
         };
-        server.remote.run(work).unwrap();
+        server.remote.run_on(0, work).unwrap();
         (go, has_begun)
     };
     let (go_first, first_has_begun) = post(1);

@@ -1,0 +1,158 @@
+//! From options to a topology: what goes together, and clear words about what does not.
+
+use std::fmt;
+use std::thread::available_parallelism;
+
+use readyloop::{Accepting, Error, FdTables, Result, Topology};
+
+use crate::args::TopologyOptions;
+
+/// Where work crosses a thread, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TopologyName {
+    Single,
+    Multi,
+}
+
+/// How callers come to one of several reactors, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AcceptName {
+    Handoff,
+    ReusePort,
+}
+
+/// Whose descriptors lie in one table, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FdTablesName {
+    Shared,
+    PerReactor,
+}
+
+impl TopologyName {
+    pub const NAMES: [(&'static str, TopologyName); 2] =
+        [("single", TopologyName::Single), ("multi", TopologyName::Multi)];
+}
+
+impl AcceptName {
+    pub const NAMES: [(&'static str, AcceptName); 2] =
+        [("handoff", AcceptName::Handoff), ("reuseport", AcceptName::ReusePort)];
+}
+
+impl FdTablesName {
+    pub const NAMES: [(&'static str, FdTablesName); 2] =
+        [("shared", FdTablesName::Shared), ("per-reactor", FdTablesName::PerReactor)];
+}
+
+impl fmt::Display for TopologyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = TopologyName::NAMES.iter().find(|(_, topology)| topology == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+/// The topology that was asked for, if all of what was asked for has a meaning in it.
+pub fn topology(options: &TopologyOptions) -> Result<Topology> {
+    let all = [
+        ("--reactors", options.reactors.is_some(), TopologyName::Multi),
+        ("--accept", options.accept.is_some(), TopologyName::Multi),
+        ("--balance", options.balance.is_some(), TopologyName::Multi),
+        ("--fd-tables", options.fd_tables.is_some(), TopologyName::Multi),
+    ];
+    for (option, given, needs) in all {
+        if given && options.topology != needs {
+            let topology = options.topology;
+            return Err(Error::settings(format!(
+                "{option} means nothing to --topology {topology}; leave it out, or use --topology {needs}"
+            )));
+        }
+    }
+    match options.topology {
+        TopologyName::Single => Ok(Topology::Single),
+        TopologyName::Multi => {
+            let reactors = options.reactors.map_or_else(cpus, |count| count as usize);
+            Ok(Topology::Multi { reactors, accept: accepting(options)? })
+        }
+    }
+}
+
+fn accepting(options: &TopologyOptions) -> Result<Accepting> {
+    let no = |what: &str| Err(Error::settings(what));
+    match options.accept.unwrap_or(AcceptName::Handoff) {
+        AcceptName::Handoff if options.fd_tables == Some(FdTablesName::PerReactor) => no(
+            "--fd-tables per-reactor cannot go with --accept handoff: a socket that the acceptor \
+             takes lies in the acceptor's table; use --accept reuseport",
+        ),
+        AcceptName::Handoff => Ok(Accepting::Handoff(options.balance.unwrap_or_default())),
+        AcceptName::ReusePort if options.balance.is_some() => no(
+            "--balance means nothing to --accept reuseport, where the kernel spreads the callers; \
+             leave it out, or use --accept handoff",
+        ),
+        AcceptName::ReusePort => Ok(Accepting::ReusePort(match options.fd_tables {
+            Some(FdTablesName::PerReactor) => FdTables::PerReactor,
+            _ => FdTables::Shared,
+        })),
+    }
+}
+
+/// One thread for each CPU that this process may use.
+fn cpus() -> usize {
+    available_parallelism().map_or(1, |cpus| cpus.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use readyloop::Balance;
+
+    use super::*;
+    use crate::args::{Args, Command, Service};
+
+    fn asked(options: &str) -> Result<Topology> {
+        let line = format!("readyloop serve echo {options}");
+        let Command::Serve(Service::Echo(options)) =
+            Args::parse_from(line.split_whitespace()).command;
+        topology(&options.server.topology)
+    }
+
+    #[test]
+    fn what_goes_together_is_what_the_library_is_asked_for() {
+        let multi = |accept| Topology::Multi { reactors: 3, accept };
+        let cases = [
+            ("", Topology::Single),
+            ("--topology multi --reactors 3", multi(Accepting::Handoff(Balance::RoundRobin))),
+            (
+                "--topology multi --reactors 3 --accept handoff --balance source-hash --fd-tables shared",
+                multi(Accepting::Handoff(Balance::SourceHash)),
+            ),
+            (
+                "--topology multi --reactors 3 --accept reuseport",
+                multi(Accepting::ReusePort(FdTables::Shared)),
+            ),
+            (
+                "--topology multi --reactors 3 --accept reuseport --fd-tables per-reactor",
+                multi(Accepting::ReusePort(FdTables::PerReactor)),
+            ),
+        ];
+        for (options, expected) in cases {
+            assert_eq!(asked(options).unwrap(), expected, "{options}");
+        }
+        assert_eq!(asked("--topology multi").unwrap(), Topology::multi(cpus()));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_with_a_way_out() {
+        let cases = [
+            ("--reactors 2", "--topology multi"),
+            ("--balance round-robin", "--topology multi"),
+            ("--topology multi --fd-tables per-reactor", "--accept reuseport"),
+            ("--topology multi --accept reuseport --balance source-hash", "--accept handoff"),
+        ];
+        for (options, way_out) in cases {
+            let error = asked(options).unwrap_err();
+            assert!(
+                error.is_settings() && error.to_string().contains(way_out),
+                "{options}: {error}"
+            );
+        }
+    }
+}

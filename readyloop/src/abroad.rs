@@ -1,0 +1,148 @@
+//! Orders for the sessions of other reactors, gathered during a turn: one mail for each reactor at
+//! its end.
+//!
+//! If a reactor's mailbox is full, what is for it stays here, and whoever ordered it is not read
+//! until it has left: the one that is behind pushes back on those who keep it busy, and on nobody
+//! else. Nothing waits in place, so two reactors that flood each other go on reading their mail.
+//!
+//! Thread contract: reactor-thread.
+
+use crate::id::SessionId;
+use crate::order::Order;
+
+/// One reactor's outbox.
+pub struct Abroad {
+    boxes: Vec<Outbox>,
+    /// Orders that are taken for a reactor while it is behind, at the most.
+    orders_max: usize,
+    waiting: usize,
+    /// Sessions that are not read because of an outbox that could not be posted.
+    held: Vec<SessionId>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    orders: Vec<Order>,
+    /// The last post was refused for want of room.
+    blocked: bool,
+    /// How many orders were taken since then.
+    late: usize,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It leaves at the end of the turn.
+    Now,
+    /// It leaves when there is room; who ordered it must not be read until then.
+    Later,
+    /// There is no such reactor, or too much waits for one that is behind.
+    No,
+}
+
+impl Abroad {
+    /// The outbox of one of this many reactors. What handlers order in one turn is bounded by what
+    /// is read in one; for a reactor that is behind, `orders_max` more are taken.
+    pub fn new(reactors: usize, orders_max: usize) -> Abroad {
+        let boxes = (0..reactors).map(|_| Outbox::default()).collect();
+        Abroad { boxes, orders_max, waiting: 0, held: Vec::new() }
+    }
+
+    /// Whether nothing waits to be posted.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Whether something waits that was not refused before: the end of this turn posts it.
+    pub fn has_news(&self) -> bool {
+        self.waiting > 0
+            && self.boxes.iter().any(|outbox| !outbox.blocked && !outbox.orders.is_empty())
+    }
+
+    /// Puts an order into the box of its reactor.
+    pub fn push(&mut self, order: Order) -> Taken {
+        let Some(outbox) = self.boxes.get_mut(order.reactor() as usize) else { return Taken::No };
+        if outbox.blocked {
+            if outbox.late >= self.orders_max {
+                return Taken::No;
+            }
+            outbox.late += 1;
+        }
+        outbox.orders.push(order);
+        self.waiting += 1;
+        if outbox.blocked { Taken::Later } else { Taken::Now }
+    }
+
+    /// Remembers who must be let go when everything has left.
+    pub fn hold(&mut self, id: SessionId) {
+        self.held.push(id);
+    }
+
+    /// Posts what waits for each reactor, which gives it back if there is no room. Says who may be
+    /// let go.
+    pub fn post(
+        &mut self,
+        mut post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>,
+    ) -> Vec<SessionId> {
+        for (reactor, outbox) in self.boxes.iter_mut().enumerate() {
+            if outbox.orders.is_empty() {
+                continue;
+            }
+            let orders = std::mem::take(&mut outbox.orders);
+            self.waiting -= orders.len();
+            outbox.blocked = false;
+            if let Err(orders) = post(reactor, orders) {
+                self.waiting += orders.len();
+                outbox.blocked = true;
+                outbox.orders = orders;
+            } else {
+                outbox.late = 0;
+            }
+        }
+        if self.boxes.iter().any(|outbox| outbox.blocked) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(reactor: u8) -> Order {
+        Order::Close(SessionId::new(reactor, 7, 1))
+    }
+
+    #[test]
+    fn each_reactor_gets_one_mail_a_turn() {
+        let mut abroad = Abroad::new(3, 10);
+        assert!(abroad.is_empty());
+        assert_eq!([0, 2, 2].map(|at| abroad.push(close(at))), [Taken::Now; 3]);
+        assert_eq!(abroad.push(close(3)), Taken::No, "there is no such reactor");
+        let mut posted = Vec::new();
+        abroad.post(|reactor, orders| {
+            posted.push((reactor, orders.len()));
+            Ok(())
+        });
+        assert_eq!(posted, [(0, 1), (2, 2)]);
+        assert!(abroad.is_empty() && !abroad.has_news());
+    }
+
+    #[test]
+    fn a_full_mailbox_pushes_back_until_all_of_it_has_left() {
+        let mut abroad = Abroad::new(2, 1);
+        let sender = SessionId::new(0, 1, 1);
+        assert_eq!(abroad.push(close(1)), Taken::Now);
+        assert_eq!(abroad.post(|_, orders| Err(orders)), []);
+        assert!(!abroad.has_news(), "nothing is to be done before there is room");
+        assert_eq!(abroad.push(close(1)), Taken::Later);
+        abroad.hold(sender);
+        assert_eq!(abroad.push(close(1)), Taken::No, "there is a bound");
+        assert_eq!(abroad.push(close(0)), Taken::Now, "others are not pushed back");
+        assert_eq!(abroad.post(|at, orders| if at == 1 { Err(orders) } else { Ok(()) }), []);
+        assert_eq!(abroad.post(|_, _| Ok(())), [sender]);
+        assert!(abroad.is_empty());
+    }
+}

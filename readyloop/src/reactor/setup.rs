@@ -1,0 +1,106 @@
+//! What the threads of one server are given before they begin, so that each knows the others.
+
+use std::sync::Arc;
+
+use crate::census::Census;
+use crate::incident::{Incident, Report};
+use crate::kernel::{Kernel, Wake};
+use crate::limits::Limits;
+use crate::mailbox::{Bell, Mailbox};
+
+use super::acceptor::{Balance, Notice};
+use super::mail::{Caller, Letter};
+use super::remote::{Head, Remote};
+
+/// What a reactor is given besides its kernel and its handler.
+pub struct Setup<K: Kernel> {
+    /// Where it takes callers from.
+    pub listeners: Vec<K::Listener>,
+    /// The bounds that it keeps.
+    pub limits: Limits,
+    /// Told of incidents, on the reactor's thread.
+    pub report: Report,
+    pub(super) number: usize,
+    pub(super) remote: Remote,
+    pub(super) callers: Arc<Mailbox<Caller<K::Socket>>>,
+    pub(super) census: Arc<Census>,
+}
+
+/// What the acceptor of several reactors is given besides its kernel.
+pub struct AcceptorSetup<K: Kernel> {
+    /// Where it takes callers from: nowhere, if every reactor listens for itself.
+    pub listeners: Vec<K::Listener>,
+    /// The bounds that it keeps.
+    pub limits: Limits,
+    /// Which reactor gets a caller.
+    pub balance: Balance,
+    /// Told of incidents, on the acceptor's thread.
+    pub report: Report,
+    pub(super) notices: Arc<Mailbox<Notice>>,
+    pub(super) letters: Vec<Arc<Mailbox<Letter>>>,
+    pub(super) callers: Vec<Arc<Mailbox<Caller<K::Socket>>>>,
+    pub(super) census: Arc<Census>,
+}
+
+fn nobody() -> Report {
+    Arc::new(|_: Incident| {})
+}
+
+impl<K: Kernel> Setup<K> {
+    /// For the one reactor of `kernel`; nobody is told of incidents.
+    pub fn new(kernel: &K, listeners: Vec<K::Listener>, limits: Limits) -> Setup<K> {
+        let letters = letters(kernel.waker(), &limits);
+        let census = Arc::new(Census::new(1, &limits));
+        let remote = Remote::new(vec![letters], Head::Reactor);
+        Setup { listeners, ..Setup::numbered(0, remote, census, limits) }
+    }
+
+    /// For several reactors and their acceptor: each is woken by its kernel's waker. Nobody listens
+    /// yet, and nobody is told of incidents.
+    ///
+    /// # Panics
+    /// When there is no reactor, or more than 255 of them.
+    pub fn several(
+        reactors: &[Arc<dyn Wake>],
+        acceptor: Arc<dyn Wake>,
+        limits: &Limits,
+    ) -> (Vec<Setup<K>>, AcceptorSetup<K>) {
+        assert!((1..256).contains(&reactors.len()), "{} reactors", reactors.len());
+        let all: Vec<_> = reactors.iter().map(|waker| letters(waker.clone(), limits)).collect();
+        let notices = Arc::new(Mailbox::new(usize::MAX, Arc::new(Bell::new(acceptor))));
+        let census = Arc::new(Census::new(reactors.len(), limits));
+        let remote = Remote::new(all.clone(), Head::Acceptor(notices.clone()));
+        let setup =
+            |number| Setup::numbered(number, remote.clone(), census.clone(), limits.clone());
+        let setups: Vec<Setup<K>> = (0..reactors.len()).map(setup).collect();
+        let acceptor = AcceptorSetup {
+            listeners: Vec::new(),
+            limits: limits.clone(),
+            balance: Balance::default(),
+            report: nobody(),
+            notices,
+            letters: all,
+            callers: setups.iter().map(|setup| setup.callers.clone()).collect(),
+            census: census.clone(),
+        };
+        (setups, acceptor)
+    }
+
+    fn numbered(number: usize, remote: Remote, census: Arc<Census>, limits: Limits) -> Setup<K> {
+        // Callers are bounded by the census, which they have passed.
+        let callers = Mailbox::new(usize::MAX, remote.letters(number).bell().clone());
+        let listeners = Vec::new();
+        let callers = Arc::new(callers);
+        Setup { listeners, limits, report: nobody(), number, remote, callers, census }
+    }
+
+    /// The handle by which other threads reach the server.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+}
+
+/// A reactor's mailbox.
+fn letters(waker: Arc<dyn Wake>, limits: &Limits) -> Arc<Mailbox<Letter>> {
+    Arc::new(Mailbox::new(limits.mailbox_mails_max, Arc::new(Bell::new(waker))))
+}

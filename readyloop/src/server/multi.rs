@@ -1,0 +1,153 @@
+//! Several reactors, each on a thread of its own, under the acceptor on the thread that runs the
+//! server.
+//!
+//! Each reactor's kernel is made on its own thread, so that it lies in that thread's descriptor
+//! table; only the wakers are made before, because everybody must know them.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use crate::address::Address;
+use crate::error::{Errno, Error, Result};
+use crate::handler::Handler;
+use crate::limits::Limits;
+use crate::reactor::{Acceptor, AcceptorSetup, Reactor, Remote, Setup};
+use crate::sys::{Linux, Listener, Waker, threads};
+use crate::wake::Wake;
+
+use super::topology::{Accepting, FdTables};
+use super::{OnReady, Settings};
+
+/// Several reactors that do not run yet.
+pub(super) struct Multi {
+    settings: Arc<Settings>,
+    fd_tables: FdTables,
+    /// Where every reactor listens for itself.
+    listen: Vec<Address>,
+    /// Hold these addresses until then.
+    reserved: Vec<Listener>,
+    reactors: Vec<(Arc<Waker>, Setup<Linux>)>,
+    acceptor: (Linux, AcceptorSetup<Linux>),
+    remote: Remote,
+}
+
+impl Multi {
+    /// Takes the addresses, and listens there unless every reactor will.
+    pub(super) fn bind(
+        settings: Settings,
+        limits: &Limits,
+        count: usize,
+        accept: Accepting,
+    ) -> Result<(Multi, Vec<Address>)> {
+        let kernel = settings.kernel()?;
+        let wakers = (0..count).map(|_| Waker::new().map(Arc::new)).collect::<Result<Vec<_>>>()?;
+        let known: Vec<Arc<dyn Wake>> = wakers.iter().map(|waker| waker.clone() as _).collect();
+        let (mut setups, mut acceptor) =
+            Setup::several(&known, crate::kernel::Kernel::waker(&kernel), limits);
+        acceptor.report = settings.report.clone();
+        setups.iter_mut().for_each(|setup| setup.report = settings.report.clone());
+        let (mut reserved, mut fd_tables) = (Vec::new(), FdTables::Shared);
+        match accept {
+            Accepting::Handoff(balance) => {
+                acceptor.balance = balance;
+                acceptor.listeners = settings.listen(Listener::bind)?;
+            }
+            Accepting::ReusePort(tables) => {
+                fd_tables = tables;
+                reserved = settings.listen(Listener::reserve)?;
+            }
+        }
+        let held = if reserved.is_empty() { &acceptor.listeners } else { &reserved };
+        let addresses: Vec<Address> = held.iter().map(Listener::local_address).collect();
+        let listen = reserved.iter().map(Listener::local_address).collect();
+        let remote = setups[0].remote();
+        let reactors = wakers.into_iter().zip(setups).collect();
+        let settings = Arc::new(settings);
+        let acceptor = (kernel, acceptor);
+        let multi = Multi { settings, fd_tables, listen, reserved, reactors, acceptor, remote };
+        Ok((multi, addresses))
+    }
+
+    pub(super) fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Serves until it is stopped; joins every thread, also when one of them could not begin or
+    /// could not go on.
+    pub(super) fn run<H: Handler>(
+        self,
+        handler: &(impl Fn(usize) -> H + Sync),
+        ready: OnReady,
+    ) -> Result<()> {
+        let Multi { settings, fd_tables, listen, reserved, reactors, acceptor, .. } = self;
+        let begin = Begin { settings: &settings, fd_tables, listen: &listen, handler };
+        thread::scope(|scope| {
+            let mut acceptor = Acceptor::new(acceptor.0, acceptor.1)?;
+            let threads = reactors.into_iter().enumerate();
+            let threads: Result<Vec<Running<'_>>> = threads
+                .map(|(number, (waker, setup))| begin.spawn(scope, number, waker, setup))
+                .collect();
+            // What has been begun is ended by the acceptor's drop, and joined by the scope.
+            let (threads, ready_signals): (Vec<_>, Vec<_>) = threads?.into_iter().unzip();
+            let began = ready_signals.iter().all(|began| began.recv() == Ok(()));
+            let mut outcome = Ok(());
+            if began {
+                ready();
+                outcome = acceptor.run();
+            }
+            drop(acceptor);
+            for thread in threads {
+                outcome = outcome.and(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            drop(reserved);
+            outcome
+        })
+    }
+}
+
+/// A reactor's thread, and the word that it has begun.
+type Running<'scope> = (ScopedJoinHandle<'scope, Result<()>>, Receiver<()>);
+
+/// What every reactor's thread begins with.
+struct Begin<'env, F> {
+    settings: &'env Arc<Settings>,
+    fd_tables: FdTables,
+    listen: &'env [Address],
+    handler: &'env F,
+}
+
+impl<'env, F> Begin<'env, F> {
+    fn spawn<'scope, H: Handler>(
+        &self,
+        scope: &'scope Scope<'scope, 'env>,
+        number: usize,
+        waker: Arc<Waker>,
+        mut setup: Setup<Linux>,
+    ) -> Result<Running<'scope>>
+    where
+        F: Fn(usize) -> H + Sync,
+    {
+        let Begin { settings, fd_tables, listen, handler } = *self;
+        let (began, is_ready): (Sender<()>, _) = channel();
+        let run = move || {
+            if fd_tables == FdTables::PerReactor {
+                threads::own_descriptors()?;
+            }
+            if settings.pin {
+                threads::pin(number)?;
+            }
+            let kernel = settings.kernel_with(waker)?;
+            setup.listeners = settings.listen_to(listen)?;
+            let mut reactor = Reactor::new(kernel, setup, handler(number))?;
+            let _nobody_waits = began.send(());
+            reactor.run()
+        };
+        let thread = thread::Builder::new().name(format!("reactor-{number}"));
+        let thread = thread.spawn_scoped(scope, run).map_err(|error| {
+            Error::system("starting a thread", Errno(error.raw_os_error().unwrap_or_default()))
+        })?;
+        Ok((thread, is_ready))
+    }
+}

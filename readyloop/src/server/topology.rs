@@ -1,0 +1,86 @@
+//! Where work crosses a thread: nowhere, at a session's birth, or with every batch of frames.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::reactor::Balance;
+
+/// How a server's work is spread over threads. The handler is the same in all of them, and so is
+/// each session's order.
+///
+/// ```text
+/// single    [ accept · wait → recv → frame → handle → send → flush ]                 one thread
+/// multi     [ accept ] ─socket→ [ wait → recv → frame → handle → send → flush ] × N   crosses once, at birth
+/// workers   [ accept · wait → recv → frame ] ─lane→ [ handle ] ─mail→ [ send → flush ] crosses twice per batch
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Topology {
+    /// One reactor does everything, on the thread that runs the server.
+    #[default]
+    Single,
+    /// Several reactors, each on a thread of its own; a session stays where it was born.
+    Multi {
+        /// How many, 1 to 255.
+        reactors: usize,
+        /// How callers come to them.
+        accept: Accepting,
+    },
+}
+
+/// How callers come to one of several reactors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepting {
+    /// One acceptor takes all callers, on the thread that runs the server, and hands each over.
+    Handoff(Balance),
+    /// Every reactor listens for itself and the kernel spreads the callers (`SO_REUSEPORT`,
+    /// socket(7)); TCP only.
+    ReusePort(FdTables),
+}
+
+impl Default for Accepting {
+    fn default() -> Accepting {
+        Accepting::Handoff(Balance::default())
+    }
+}
+
+/// Whose descriptors are counted against `RLIMIT_NOFILE`, and found in one table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FdTables {
+    /// All threads have one table, as usual.
+    #[default]
+    Shared,
+    /// Each reactor has a table of its own (unshare(2), `CLONE_FILES`): it shares no lock with the
+    /// others, and one process may hold more sessions than `RLIMIT_NOFILE` says.
+    ///
+    /// What is open when the server starts to run stays open in every reactor's table until it
+    /// ends. What a handler opens, only its own thread can use.
+    PerReactor,
+}
+
+impl Topology {
+    /// This many reactors, and an acceptor that hands them their callers in turn.
+    pub fn multi(reactors: usize) -> Topology {
+        Topology::Multi { reactors, accept: Accepting::default() }
+    }
+
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Topology::Multi { reactors, .. } if !(1..=REACTORS_MAX).contains(&reactors) => Err(
+                Error::settings(format!("{reactors} reactors cannot be; 1 to {REACTORS_MAX} can")),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A session's id has 8 bits for its reactor.
+const REACTORS_MAX: usize = 255;
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Topology::Single => "single",
+            Topology::Multi { .. } => "multi",
+        })
+    }
+}
