@@ -98,13 +98,18 @@ pub struct ServerOptions {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Threads")]
 pub struct TopologyOptions {
-    /// single: one thread does everything; multi: several reactors, each session on one of them
+    /// single: one thread does everything; multi: several reactors, each session on one of them;
+    /// workers: one reactor, and a pool of threads that run handlers
     #[arg(long, default_value = "single", value_parser = one_of(&TopologyName::NAMES))]
     pub topology: TopologyName,
 
     /// multi: how many reactors [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub reactors: Option<u32>,
+
+    /// workers: how many workers [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub workers: Option<u32>,
 
     /// multi: one acceptor hands callers over, or every reactor listens for itself (SO_REUSEPORT)
     /// [default: handoff]

@@ -134,7 +134,7 @@ impl<W: Wrap> Handler for Echo<W> {
         (self.framer.clone(), caller)
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_frame(&mut self, caller: &mut Self::Session, frame: &[u8], context: &mut Context<'_>) {
         if caller.is_some() {
             return self.answer_slowly(caller, frame, context);

@@ -85,14 +85,14 @@ pub trait Wrap: Framer + Clone + Send + Sync {
 }
 
 impl Wrap for Raw {
-    #[inline]
+    #[inline(always)]
     fn send(&self, frame: &[u8], context: &mut Context<'_>) {
         context.send(frame);
     }
 }
 
 impl Wrap for Lines {
-    #[inline]
+    #[inline(always)]
     fn send(&self, frame: &[u8], context: &mut Context<'_>) {
         context.send(frame);
         context.send(b"\n");
@@ -100,7 +100,7 @@ impl Wrap for Lines {
 }
 
 impl Wrap for LengthPrefixed {
-    #[inline]
+    #[inline(always)]
     fn send(&self, frame: &[u8], context: &mut Context<'_>) {
         context.send_framed(self, frame);
     }

@@ -12,6 +12,7 @@ use crate::args::TopologyOptions;
 pub enum TopologyName {
     Single,
     Multi,
+    Workers,
 }
 
 /// How callers come to one of several reactors, by its name.
@@ -29,8 +30,11 @@ pub enum FdTablesName {
 }
 
 impl TopologyName {
-    pub const NAMES: [(&'static str, TopologyName); 2] =
-        [("single", TopologyName::Single), ("multi", TopologyName::Multi)];
+    pub const NAMES: [(&'static str, TopologyName); 3] = [
+        ("single", TopologyName::Single),
+        ("multi", TopologyName::Multi),
+        ("workers", TopologyName::Workers),
+    ];
 }
 
 impl AcceptName {
@@ -54,6 +58,7 @@ impl fmt::Display for TopologyName {
 pub fn topology(options: &TopologyOptions) -> Result<Topology> {
     let all = [
         ("--reactors", options.reactors.is_some(), TopologyName::Multi),
+        ("--workers", options.workers.is_some(), TopologyName::Workers),
         ("--accept", options.accept.is_some(), TopologyName::Multi),
         ("--balance", options.balance.is_some(), TopologyName::Multi),
         ("--fd-tables", options.fd_tables.is_some(), TopologyName::Multi),
@@ -71,6 +76,9 @@ pub fn topology(options: &TopologyOptions) -> Result<Topology> {
         TopologyName::Multi => {
             let reactors = options.reactors.map_or_else(cpus, |count| count as usize);
             Ok(Topology::Multi { reactors, accept: accepting(options)? })
+        }
+        TopologyName::Workers => {
+            Ok(Topology::workers(options.workers.map_or_else(cpus, |count| count as usize)))
         }
     }
 }
@@ -132,6 +140,7 @@ mod tests {
                 "--topology multi --reactors 3 --accept reuseport --fd-tables per-reactor",
                 multi(Accepting::ReusePort(FdTables::PerReactor)),
             ),
+            ("--topology workers --workers 5", Topology::workers(5)),
         ];
         for (options, expected) in cases {
             assert_eq!(asked(options).unwrap(), expected, "{options}");
@@ -144,6 +153,8 @@ mod tests {
         let cases = [
             ("--reactors 2", "--topology multi"),
             ("--balance round-robin", "--topology multi"),
+            ("--topology workers --reactors 2", "--topology multi"),
+            ("--topology multi --workers 2", "--topology workers"),
             ("--topology multi --fd-tables per-reactor", "--accept reuseport"),
             ("--topology multi --accept reuseport --balance source-hash", "--accept handoff"),
         ];

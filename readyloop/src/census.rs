@@ -11,15 +11,18 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::id::SessionId;
 use crate::limits::Limits;
 
 /// The count, shared by all reactors of a server.
 pub struct Census {
     sessions_max: usize,
     alive: AtomicUsize,
+    /// Sessions that were named before they had a slot, ever.
+    named_ahead: AtomicU64,
     /// Sessions of each reactor.
     shares: Box<[AtomicUsize]>,
     callers: Option<Callers>,
@@ -38,6 +41,7 @@ impl Census {
         Census {
             sessions_max: limits.sessions_max,
             alive: AtomicUsize::new(0),
+            named_ahead: AtomicU64::new(0),
             shares: (0..reactors).map(|_| AtomicUsize::new(0)).collect(),
             callers: limits.sessions_per_address_max.map(callers),
         }
@@ -64,6 +68,18 @@ impl Census {
         if let Some(callers) = &self.callers {
             callers.leave(ip);
         }
+    }
+
+    /// Counts one more session for the first reactor, and names it before it has a slot: for a
+    /// worker that dials. `None` if a limit is reached. No name is given twice in the life of a
+    /// server (2^56 names).
+    pub fn name_ahead(&self) -> Option<SessionId> {
+        if !self.enter(0, None) {
+            return None;
+        }
+        let nth = self.named_ahead.fetch_add(1, Ordering::Relaxed);
+        let (generation, index) = (nth >> 24, nth & 0xFF_FFFF);
+        Some(SessionId::new(SessionId::NAMED_AHEAD, index as u32, generation as u32 + 1))
     }
 
     /// Sessions of the whole server.

@@ -10,18 +10,28 @@ use bytes::Bytes;
 
 use crate::address::Address;
 use crate::clock::Now;
+#[cfg(doc)]
 use crate::close::CloseReason;
 use crate::framers::LengthPrefixed;
 use crate::id::SessionId;
 use crate::order::Order;
+use crate::record::{Record, Wish};
 use crate::session::Holds;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
 /// The handler's side of the reactor: the session that is being served, and the way to the others.
 pub struct Context<'a> {
-    sessions: &'a mut Sessions,
+    side: Side<'a>,
     id: SessionId,
+}
+
+/// Where wishes go.
+enum Side<'a> {
+    /// On the reactor's thread: into its tables.
+    Here(&'a mut Sessions),
+    /// On a worker's thread: onto a list that the reactor will be given.
+    Worker(&'a mut Record),
 }
 
 /// Where a session comes from.
@@ -35,102 +45,140 @@ pub struct Peer {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(sessions: &'a mut Sessions, id: SessionId) -> Context<'a> {
-        Context { sessions, id }
+    #[inline(always)]
+    pub(crate) fn here(sessions: &'a mut Sessions, id: SessionId) -> Context<'a> {
+        Context { side: Side::Here(sessions), id }
     }
 
-    /// The session that is being served. In `on_start` and `Remote::run` there is none, and the id
-    /// is [`SessionId::NONE`].
+    pub(crate) fn worker(record: &'a mut Record, id: SessionId) -> Context<'a> {
+        Context { side: Side::Worker(record), id }
+    }
+
+    /// The session that is being served. In `on_start` and `Remote::run_on` there is none, and the
+    /// id is [`SessionId::NONE`].
     #[inline]
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// The time of this turn. It stands still while handlers run.
+    /// The time of this turn; on a worker, of the turn in which the frame was handed over. It
+    /// stands still while handlers run.
     #[inline]
     pub fn now(&self) -> Now {
-        self.sessions.now
+        match &self.side {
+            Side::Here(sessions) => sessions.now,
+            Side::Worker(record) => record.now,
+        }
     }
 
     /// Queues a copy of `bytes` for the peer; everything that was queued in a turn leaves in one
     /// write at its end.
     ///
     /// `false`, and nothing is queued, when the session is closing, or when the queue passed
-    /// `Limits::send_max_bytes`: that ends the session with [`CloseReason::SendFull`].
-    #[inline]
+    /// `Limits::send_max_bytes`: that ends the session with [`CloseReason::SendFull`]. A worker
+    /// knows only that the handler has not closed the session.
+    #[inline(always)]
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.sessions.send(self.id, bytes)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.send(self.id, bytes),
+            Side::Worker(record) => record.answer(self.id, bytes),
+        }
     }
 
     /// Sends a copy of `frame` behind the length that `framer` would read there: in less time than
     /// two sends, and never half of it.
     ///
     /// `false`, and nothing is queued, also when the prefix cannot spell the frame's length.
-    #[inline]
+    #[inline(always)]
     pub fn send_framed(&mut self, framer: &LengthPrefixed, frame: &[u8]) -> bool {
         let Some(prefix) = framer.encode(frame.len()) else { return false };
         let (padded, width) = prefix.padded();
-        self.sessions.send_prefixed(self.id, padded, width, frame)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.send_prefixed(self.id, padded, width, frame),
+            Side::Worker(record) => record.answer_prefixed(self.id, padded, width, frame),
+        }
     }
 
     /// Like [`Context::send`], without a copy: the queue holds on to the shared bytes.
     pub fn send_shared(&mut self, bytes: Bytes) -> bool {
-        self.sessions.send_shared(self.id, bytes)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.send_shared(self.id, bytes),
+            Side::Worker(record) => record.answer_shared(self.id, bytes),
+        }
     }
 
     /// Queues a copy of `bytes` for another session; `false` if it is closing or gone.
     ///
-    /// Of a session of another reactor it is known only that the bytes are on their way: one mail
-    /// for each reactor at the end of the turn. If that reactor is far behind, this session is not
-    /// read until it has caught up; and if `Limits::mailbox_mails_max` orders were given to it since
-    /// then, by whomever, this is `false`.
+    /// Of a session of another reactor, and on a worker, it is known only that the bytes are on
+    /// their way: one mail for each reactor at the end of the turn. If that reactor is far behind,
+    /// this session is not read until it has caught up; and if `Limits::mailbox_mails_max` orders
+    /// were given to it since then, by whomever, this is `false`.
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        self.sessions.send_to(id, bytes, self.id)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.send_to(id, bytes, self.id),
+            Side::Worker(record) => {
+                record.send(self.id, id, bytes);
+                true
+            }
+        }
     }
 
     /// Like [`Context::send_to`], without a copy: send the same `Bytes` to many and they are stored
     /// once.
     pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        self.sessions.order(Order::Send(id, bytes), self.id)
+        self.order(Order::Send(id, bytes))
     }
 
-    /// How many bytes wait to be sent to this session's peer.
+    /// How many bytes wait to be sent to this session's peer. On a worker: those that waited when
+    /// its frames were handed over, and those that were sent since.
     pub fn queued_bytes(&self) -> usize {
-        self.sessions.unsent_bytes(self.id)
+        match &self.side {
+            Side::Here(sessions) => sessions.unsent_bytes(self.id),
+            Side::Worker(record) => record.queued_bytes(self.id),
+        }
     }
 
     /// Whether the send queue passed the high mark and has not fallen to the low mark since. A
-    /// handler that produces on its own should stop then, and go on in `on_drained`.
+    /// handler that produces on its own should stop then, and go on in `on_drained`. On a worker:
+    /// whether that was so when its frames were handed over.
     pub fn is_paused(&self) -> bool {
-        self.sessions.get(self.id).is_some_and(|session| session.holds.has(Holds::QUEUE))
+        match &self.side {
+            Side::Here(sessions) => {
+                sessions.get(self.id).is_some_and(|session| session.holds.has(Holds::QUEUE))
+            }
+            Side::Worker(record) => record.paused,
+        }
     }
 
     /// Closes this session after its queue has left; no more frames are delivered.
     pub fn close(&mut self) {
-        self.sessions.close(self.id, CloseReason::Closed);
+        self.end(Order::Close(self.id));
     }
 
     /// Cuts this session off at the end of the turn; what is queued is dropped, and the peer is
     /// told so by a reset.
     pub fn abort(&mut self) {
-        self.sessions.kill(self.id, CloseReason::Aborted);
+        self.end(Order::Abort(self.id));
     }
 
     /// Like [`Context::close`] for another session; `false` if its end has begun. Of a session of
-    /// another reactor it is known only that the order is on its way.
+    /// another reactor, and on a worker, it is known only that the order is on its way.
     pub fn close_session(&mut self, id: SessionId) -> bool {
-        self.sessions.order(Order::Close(id), self.id)
+        self.order(Order::Close(id))
     }
 
     /// Like [`Context::abort`] for another session; `false` if it is over. Of a session of another
-    /// reactor it is known only that the order is on its way.
+    /// reactor, and on a worker, it is known only that the order is on its way.
     pub fn abort_session(&mut self, id: SessionId) -> bool {
-        self.sessions.order(Order::Abort(id), self.id)
+        self.order(Order::Abort(id))
     }
 
     /// How many sessions the server has, on all of its reactors.
     pub fn session_count(&self) -> usize {
-        self.sessions.census().len()
+        match &self.side {
+            Side::Here(sessions) => sessions.census().len(),
+            Side::Worker(record) => record.census().len(),
+        }
     }
 
     /// Starts a timer of this session: `on_timer` is called once, not before `after` has passed,
@@ -138,18 +186,27 @@ impl<'a> Context<'a> {
     ///
     /// `None` outside of a session, and after its end: there would be nobody to tell.
     pub fn set_timer(&mut self, after: Duration) -> Option<TimerId> {
-        self.sessions.set_timer(self.id, after)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.set_timer(self.id, after),
+            Side::Worker(record) => record.set_timer(self.id, after),
+        }
     }
 
     /// Starts a timer of this session anew, also from within its own `on_timer`; `false` if it has
     /// fired before or was cancelled.
     pub fn reset_timer(&mut self, timer: TimerId, after: Duration) -> bool {
-        self.sessions.reset_timer(self.id, timer, after)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.reset_timer(self.id, timer, after),
+            Side::Worker(record) => record.reset_timer(self.id, timer, after),
+        }
     }
 
     /// Cancels a timer of this session; `false` if it has fired or was cancelled.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.sessions.cancel_timer(self.id, timer)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.cancel_timer(self.id, timer),
+            Side::Worker(record) => record.cancel_timer(self.id, timer),
+        }
     }
 
     /// Dials `to`. The id is valid at once, and what is sent to it leaves when the peer has
@@ -158,12 +215,37 @@ impl<'a> Context<'a> {
     ///
     /// `None` when `Limits::sessions_max` sessions are open.
     pub fn connect(&mut self, to: &Address, timeout: Duration) -> Option<SessionId> {
-        self.sessions.dial(to.clone(), timeout)
+        match &mut self.side {
+            Side::Here(sessions) => sessions.dial(to.clone(), timeout),
+            Side::Worker(record) => record.connect(self.id, to.clone(), timeout),
+        }
     }
 
     /// Stops the server as `Remote::stop` does: no more callers, all sessions drain, then `run`
     /// returns.
     pub fn stop(&mut self) {
-        self.sessions.stop = true;
+        match &mut self.side {
+            Side::Here(sessions) => sessions.stop = true,
+            Side::Worker(record) => record.wish(self.id, Wish::Stop),
+        }
+    }
+
+    fn end(&mut self, order: Order) {
+        match &mut self.side {
+            Side::Here(sessions) => {
+                sessions.obey(order);
+            }
+            Side::Worker(record) => record.end(self.id, order),
+        }
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        match &mut self.side {
+            Side::Here(sessions) => sessions.order(order, self.id),
+            Side::Worker(record) => {
+                record.wish(self.id, Wish::Order(order));
+                true
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ use crate::wheel::TimerId;
 /// ```
 pub trait Handler: Sized {
     /// Cuts a session's bytes into frames.
-    type Framer: Framer;
+    type Framer: Framer + Send;
     /// The user's state for one connection.
     type Session: Send;
 

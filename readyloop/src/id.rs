@@ -24,6 +24,10 @@ pub const INDEX_END: usize = 1 << INDEX_BITS;
 pub struct SessionId(u64);
 
 impl SessionId {
+    /// Stands in the place of a reactor's number in the names of sessions that were dialled from a
+    /// worker's thread: the name is given before the reactor has a slot for the session.
+    pub(crate) const NAMED_AHEAD: u8 = u8::MAX;
+
     /// The name of no session; whatever is sent to it reaches nobody.
     pub const NONE: SessionId = SessionId(0);
 
@@ -52,6 +56,17 @@ impl SessionId {
     #[inline]
     pub fn reactor(self) -> u8 {
         (self.0 >> INDEX_BITS) as u8
+    }
+
+    /// The id that was once taken with [`SessionId::to_bits`].
+    pub(crate) fn from_bits(bits: u64) -> SessionId {
+        SessionId(bits)
+    }
+
+    /// Whether the session was named before it had a slot.
+    #[inline]
+    pub(crate) fn is_named_ahead(self) -> bool {
+        self.reactor() == SessionId::NAMED_AHEAD
     }
 
     /// The id as one number, for logs and for maps of the user's own.

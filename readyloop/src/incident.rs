@@ -1,7 +1,9 @@
 //! What a reactor reports to whoever watches over it: rare, and nobody's session's business.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Errno;
 use crate::id::SessionId;
@@ -28,6 +30,16 @@ pub enum Incident {
         /// The panic's message.
         message: String,
     },
+    /// A worker is busy with one session's frames for too long (`Limits::stall_timeout`). Told once
+    /// for each such run; the session's other frames, and nobody else's, wait for it.
+    Stalled {
+        /// The session.
+        id: SessionId,
+        /// The worker's number.
+        worker: usize,
+        /// How long it has lasted, at least.
+        at_least: Duration,
+    },
     /// A reactor began to drain.
     Draining {
         /// How many sessions were open on it.
@@ -49,8 +61,20 @@ impl fmt::Display for Incident {
             Incident::Panicked { id, message } => {
                 write!(f, "handler panicked, session {id} is closed: {message}")
             }
+            Incident::Stalled { id, worker, at_least } => {
+                write!(f, "worker {worker} is busy with session {id} for over {at_least:?}")
+            }
             Incident::Draining { sessions } => write!(f, "draining {sessions} sessions"),
             Incident::Ended { stats } => write!(f, "ended after {} sessions", stats.opened),
         }
+    }
+}
+
+/// What a panic has said.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_string(),
+        (_, Some(text)) => text.clone(),
+        _ => "no message".to_string(),
     }
 }

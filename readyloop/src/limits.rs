@@ -56,6 +56,17 @@ pub struct Limits {
     pub mails_per_turn: usize,
     /// Mails that wait in a mailbox; a post to a full one is refused. Default 65,536.
     pub mailbox_mails_max: usize,
+    /// Frames that gather for a session's lane while earlier ones are handled, in bytes, each with 16
+    /// more for itself; the session is not read while there are more, until less than half is left.
+    /// Default 256 KiB: as much as a send queue at its high mark. Only in the worker pool.
+    pub lane_bytes_max: usize,
+    /// Frames, and other tasks, that a worker handles of one session before the others have
+    /// theirs. Default 64.
+    pub lane_frames_per_run: usize,
+    /// A worker that is busy with one run for longer than this is reported with the session's id
+    /// (`Incident::Stalled`); it is found out within twice that time. Default 1 s.
+    pub stall_timeout: Duration,
+
     /// Timers fired in one turn; the rest fire in the next one. Default 1,024.
     pub timers_per_turn: usize,
 
@@ -94,6 +105,9 @@ impl Default for Limits {
             events_per_wait: 256,
             mails_per_turn: 1024,
             mailbox_mails_max: 65_536,
+            lane_bytes_max: 256 << 10,
+            lane_frames_per_run: 64,
+            stall_timeout: Duration::from_secs(1),
             timers_per_turn: 1024,
             idle_timeout: None,
             handshake_timeout: None,
@@ -119,6 +133,8 @@ impl Limits {
             ("events_per_wait", self.events_per_wait),
             ("mails_per_turn", self.mails_per_turn),
             ("mailbox_mails_max", self.mailbox_mails_max),
+            ("lane_bytes_max", self.lane_bytes_max),
+            ("lane_frames_per_run", self.lane_frames_per_run),
             ("timers_per_turn", self.timers_per_turn),
         ];
         for (name, value) in counts {
@@ -144,6 +160,9 @@ impl Limits {
         })?;
         require(self.sessions_per_address_max != Some(0), || {
             "sessions_per_address_max must be at least 1".to_string()
+        })?;
+        require(self.stall_timeout > Duration::ZERO, || {
+            "the stall timeout must be longer than zero".to_string()
         })?;
         require(self.idle_timeout != Some(Duration::ZERO), || {
             "the idle timeout must be longer than zero".to_string()
@@ -188,6 +207,8 @@ mod tests {
         assert!(refusal(|l| l.sessions_per_address_max = Some(0)).contains("per_address"));
         assert!(refusal(|l| l.recv_buffer_bytes = 63).contains("at least 64"));
         assert!(refusal(|l| l.events_per_wait = 0).contains("events_per_wait"));
+        assert!(refusal(|l| l.lane_bytes_max = 0).contains("lane_bytes_max"));
+        assert!(refusal(|l| l.stall_timeout = Duration::ZERO).contains("stall"));
         assert!(refusal(|l| l.idle_timeout = Some(Duration::ZERO)).contains("idle"));
         assert!(refusal(|l| l.handshake_timeout = Some(Duration::ZERO)).contains("handshake"));
     }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use crate::id::{INDEX_END, SessionId};
 
-/// Bytes on one page, at the most. More would not stay in the first-level caches between handler
+/// Bytes on one page of a reactor, at the most. More would not stay in the first-level caches between handler
 /// and write.
 const PAGE_BYTES_MAX: usize = 32 << 10;
 
@@ -131,6 +131,16 @@ impl Page {
     #[inline]
     pub fn room(&self) -> usize {
         self.bytes.len() - self.len
+    }
+
+    /// Makes room for `bytes` more, also beyond what a page of a reactor has.
+    pub fn make_room(&mut self, bytes: usize) {
+        let missing = bytes.saturating_sub(self.room());
+        if missing > 0 {
+            let mut longer = std::mem::take(&mut self.bytes).into_vec();
+            longer.resize(longer.len() + missing.max(longer.len()), 0);
+            self.bytes = longer.into_boxed_slice();
+        }
     }
 
     /// Whether nobody must be flushed.

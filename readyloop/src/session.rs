@@ -52,6 +52,11 @@ impl Holds {
     /// What it has ordered from another reactor waits to be taken.
     pub const ABROAD: Holds = Holds(2);
 
+    /// Its lane is full, or its handler has not been introduced to it yet.
+    pub const LANE: Holds = Holds(4);
+    /// Its end is decided, and its handler is being told, elsewhere. Never released.
+    pub const CLOSING: Holds = Holds(8);
+
     /// Whether it may be read.
     #[inline]
     pub fn is_none(self) -> bool {

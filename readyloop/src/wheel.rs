@@ -39,6 +39,18 @@ const NOBODY: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TimerId(Key);
 
+impl TimerId {
+    /// A name for a timer that another table keeps.
+    pub fn from_key(key: Key) -> TimerId {
+        TimerId(key)
+    }
+
+    /// Where that table has it.
+    pub fn key(self) -> Key {
+        self.0
+    }
+}
+
 /// All timers of one owner, so that the owner's end can cancel them: the head of a list in the
 /// wheel. To drop a chain that is not empty leaves its timers in the wheel.
 #[derive(Debug)]

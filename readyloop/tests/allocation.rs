@@ -48,7 +48,7 @@ static COUNTING: Counting = Counting;
 /// Sends every frame back as it stands in the stream.
 struct Echo<F>(F, fn(&[u8], &mut Context<'_>));
 
-impl<F: Framer + Clone> Handler for Echo<F> {
+impl<F: Framer + Clone + Send> Handler for Echo<F> {
     type Framer = F;
     type Session = ();
 
@@ -67,7 +67,7 @@ fn length() -> LengthPrefixed {
 
 /// How often `rounds` rounds allocate, in which each of `peers` sends `pieces`, one for each turn,
 /// and reads as much back.
-fn allocations<F: Framer + Clone>(
+fn allocations<F: Framer + Clone + Send>(
     how: (Poller, Trigger),
     handler: Echo<F>,
     peers: usize,

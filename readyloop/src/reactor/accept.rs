@@ -3,7 +3,7 @@
 
 use crate::close::CloseReason;
 use crate::context::Peer;
-use crate::handler::Handler;
+use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Farewell, Interest, Kernel};
 use crate::recv::Remainder;
@@ -14,7 +14,7 @@ use super::links::{Link, Open};
 use super::mail::Caller;
 use super::stop::Stage;
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Takes callers from a listener until it has none or the budget is spent.
     pub(super) fn accept(&mut self, number: usize) {
         let mut round = self.listeners.begin(number);
@@ -62,9 +62,8 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
     /// Introduces a session to its handler.
     pub(super) fn open(&mut self, id: SessionId, socket: K::Socket, peer: Peer) {
-        match self.guard(id, |handler, context| handler.on_open(&peer, context)) {
+        match self.guard(id, |host, sessions| host.open(sessions, id, peer)) {
             Some((framer, session)) => {
-                self.sessions.stats.opened += 1;
                 let remainder = Remainder::default();
                 self.links.put(id, Link::Open(Open { socket, remainder, framer, session }));
             }

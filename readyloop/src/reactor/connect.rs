@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::error::Errno;
-use crate::handler::Handler;
+use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Interest, Kernel};
 use crate::session::State;
@@ -13,7 +13,7 @@ use crate::session::State;
 use super::Reactor;
 use super::links::Link;
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Begins every connect that was asked for in this turn.
     #[inline]
     pub(super) fn dial(&mut self) {

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 
 use crate::close::CloseReason;
 use crate::error::Errno;
-use crate::handler::Handler;
+use crate::host::{Host, News};
 use crate::id::{SessionId, Token};
 use crate::kernel::{Interest, Io, Kernel};
 use crate::session::{Holds, NextStep, State};
@@ -19,7 +19,7 @@ use super::Reactor;
 /// 1 MiB.
 const RUNS_PER_WRITE: usize = 64;
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Writes each session on the page once, and takes its next step. What is sent meanwhile goes
     /// on the next page.
     #[inline(never)]
@@ -137,7 +137,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         // queue.
         self.sessions.release(id, Holds::QUEUE);
         self.sessions.stats.resumes += 1;
-        self.tell(id, |handler, session, context| handler.on_drained(session, context));
+        self.tell(id, News::Drained);
     }
 
     /// All that was queued has left: our direction ends, and we wait for the peer to end its own.

@@ -8,10 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::close::CloseReason;
-use crate::context::Context;
 use crate::error::Errno;
 use crate::framers::{Framer, Step};
-use crate::handler::Handler;
+use crate::host::{Host, News};
 use crate::id::{SessionId, Source};
 use crate::kernel::{Io, Kernel, Ready};
 use crate::session::{Session, State};
@@ -28,7 +27,7 @@ struct Cut {
     wanted: usize,
 }
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Serves the ready list, after those who were left over by the last turn. A function of its own,
     /// as the flush is: in one with the rest of the turn, the registers do not suffice.
     #[inline(never)]
@@ -115,7 +114,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         match self.kernel.recv(&link.socket, &mut self.recv_buffer) {
             Io::Done(count) if count < self.recv_buffer.len() => {
                 let input = &mut self.recv_buffer[..count];
-                let first = deliver_one(&mut self.handler, &mut self.sessions, link, id, input);
+                let first = deliver_one(&mut self.host, &mut self.sessions, link, id, input);
                 self.sessions.received(id, count, first.is_ok());
                 if first != Ok(count) {
                     self.deliver_rest(id, first, count);
@@ -263,7 +262,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         let Some(link) = self.links.open(id) else { return };
         let input = &mut self.recv_buffer[..filled];
         let cut = match first {
-            Ok(consumed) => cut(&mut self.handler, &mut self.sessions, link, id, input, consumed),
+            Ok(consumed) => cut(&mut self.host, &mut self.sessions, link, id, input, consumed),
             Err(wanted) => Cut { consumed: 0, wanted },
         };
         if cut.consumed > 0 {
@@ -291,7 +290,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             return true;
         }
         let mut input = link.remainder.take();
-        let cut = cut(&mut self.handler, &mut self.sessions, link, id, &mut input, 0);
+        let cut = cut(&mut self.host, &mut self.sessions, link, id, &mut input, 0);
         self.sessions.received(id, 0, cut.consumed > 0);
         link.remainder.put_back(input, cut.consumed, cut.wanted, &mut self.sessions.stock.pool);
         self.refuse_if_told(id);
@@ -310,18 +309,21 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         let tell = self.sessions.get_mut(id).is_some_and(|session| session.peer_finished());
         if tell {
             self.sessions.mark_dirty(id);
-            self.tell(id, |handler, session, context| handler.on_peer_finished(session, context));
+            self.tell(id, News::PeerFinished);
         }
     }
 
     /// Closes a session by the reactor's own decision, after its handler's last word.
     #[cold]
     pub(super) fn refuse(&mut self, id: SessionId, reason: CloseReason) {
-        if !self.sessions.get(id).is_some_and(|session| session.accepts()) {
+        if !self.sessions.begin_closing(id) {
             return;
         }
-        self.tell(id, |handler, session, context| handler.on_closing(session, reason, context));
-        self.sessions.close(id, reason);
+        self.tell(id, News::Closing(reason));
+        // A handler elsewhere hears of it behind its frames; what it has said closes the session.
+        if !H::ELSEWHERE || self.links.open(id).is_none() {
+            self.sessions.close(id, reason);
+        }
     }
 
     /// Our direction has ended: reads and drops what the peer still sends, until its end.
@@ -354,8 +356,8 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
 /// Cuts `input`, from behind its first `consumed` bytes, into frames and hands them over, until the
 /// bytes or the session's will to read end.
-fn cut<K: Kernel, H: Handler>(
-    handler: &mut H,
+fn cut<K: Kernel, H: Host>(
+    host: &mut H,
     sessions: &mut Sessions,
     link: &mut Open<K, H>,
     id: SessionId,
@@ -363,7 +365,7 @@ fn cut<K: Kernel, H: Handler>(
     mut consumed: usize,
 ) -> Cut {
     while consumed < input.len() && sessions.still_reads(id) {
-        match deliver_one(handler, sessions, link, id, &mut input[consumed..]) {
+        match deliver_one(host, sessions, link, id, &mut input[consumed..]) {
             Ok(used) => consumed += used,
             Err(wanted) => return Cut { consumed, wanted },
         }
@@ -374,8 +376,8 @@ fn cut<K: Kernel, H: Handler>(
 /// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes
 /// the framer wants before it is asked again.
 #[inline(always)]
-fn deliver_one<K: Kernel, H: Handler>(
-    handler: &mut H,
+fn deliver_one<K: Kernel, H: Host>(
+    host: &mut H,
     sessions: &mut Sessions,
     link: &mut Open<K, H>,
     id: SessionId,
@@ -386,7 +388,7 @@ fn deliver_one<K: Kernel, H: Handler>(
             match input.get(frame) {
                 Some(frame) => {
                     sessions.stats.frames += 1;
-                    handler.on_frame(&mut link.session, frame, &mut Context::new(sessions, id));
+                    host.frame(sessions, id, &mut link.session, frame);
                     return Ok(consumed);
                 }
                 None => CloseReason::FramerBroke,

@@ -1,15 +1,15 @@
 //! The receive side of every session, at the same index as its send side in `sessions`.
 
-use crate::handler::Handler;
+use crate::host::{Host, Seats};
 use crate::id::SessionId;
 use crate::kernel::Kernel;
 use crate::recv::Remainder;
 
 /// The table.
-pub(super) struct Links<K: Kernel, H: Handler>(Vec<Link<K, H>>);
+pub(super) struct Links<K: Kernel, H: Host>(Vec<Link<K, H>>);
 
 /// What is at one index.
-pub(super) enum Link<K: Kernel, H: Handler> {
+pub(super) enum Link<K: Kernel, H: Host> {
     /// Nobody.
     Vacant,
     /// A session that no handler has met: a dialled peer that has not answered, or a caller that
@@ -20,20 +20,20 @@ pub(super) enum Link<K: Kernel, H: Handler> {
 }
 
 /// The receive side of one session.
-pub(super) struct Open<K: Kernel, H: Handler> {
+pub(super) struct Open<K: Kernel, H: Host> {
     pub(super) socket: K::Socket,
     pub(super) remainder: Remainder,
     pub(super) framer: H::Framer,
     pub(super) session: H::Session,
 }
 
-impl<K: Kernel, H: Handler> Default for Links<K, H> {
+impl<K: Kernel, H: Host> Default for Links<K, H> {
     fn default() -> Links<K, H> {
         Links(Vec::new())
     }
 }
 
-impl<K: Kernel, H: Handler> Links<K, H> {
+impl<K: Kernel, H: Host> Links<K, H> {
     /// The session that a handler has met.
     #[inline]
     pub(super) fn open(&mut self, id: SessionId) -> Option<&mut Open<K, H>> {
@@ -65,5 +65,11 @@ impl<K: Kernel, H: Handler> Links<K, H> {
             Some(link) => std::mem::replace(link, Link::Vacant),
             None => Link::Vacant,
         }
+    }
+}
+
+impl<K: Kernel, H: Host> Seats<H::Framer, H::Session> for Links<K, H> {
+    fn seat(&mut self, id: SessionId) -> Option<(&mut H::Framer, &mut H::Session)> {
+        self.open(id).map(|open| (&mut open.framer, &mut open.session))
     }
 }

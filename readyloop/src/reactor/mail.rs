@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::context::Context;
-use crate::handler::Handler;
+use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::mailbox::{Bell, Mailbox, Refused};
@@ -41,16 +41,18 @@ pub struct Caller<S> {
 pub(super) struct Inbox<M> {
     mailbox: Arc<Mailbox<M>>,
     taken: VecDeque<M>,
+    /// The bell has rung since the mailbox was looked into. While older mails wait, it is not.
+    announced: bool,
 }
 
 impl<M> Inbox<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>) -> Inbox<M> {
-        Inbox { mailbox, taken: VecDeque::new() }
+        Inbox { mailbox, taken: VecDeque::new(), announced: false }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+        self.taken.is_empty() && !self.announced
     }
 
     #[inline]
@@ -58,9 +60,17 @@ impl<M> Inbox<M> {
         self.mailbox.bell()
     }
 
-    /// Takes what has come; nothing may be left of what came before.
+    /// The bell has rung: there may be something.
+    pub(super) fn announce(&mut self) {
+        self.announced = true;
+    }
+
+    /// Takes what has come, if nothing is left of what came before: so the mailbox's bound holds.
     pub(super) fn take(&mut self) {
-        self.mailbox.take(&mut self.taken);
+        if self.announced && self.taken.is_empty() {
+            self.announced = false;
+            self.mailbox.take(&mut self.taken);
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<M> {
@@ -75,15 +85,14 @@ impl<M> Inbox<M> {
     }
 }
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Handles what other threads have sent, in portions.
     #[inline]
     pub(super) fn mail(&mut self) {
-        // While mails wait here, the announcement of more must stand: to acknowledge it without
-        // taking them would be to forget them.
-        if !self.has_mail() && self.letters.bell().wake_up() {
-            self.letters.take();
-            self.callers.take();
+        if self.letters.bell().wake_up() {
+            self.letters.announce();
+            self.callers.announce();
+            self.host.announce();
         }
         if self.has_mail() {
             self.open_mails();
@@ -92,12 +101,16 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
 
     #[inline]
     pub(super) fn has_mail(&self) -> bool {
-        !self.letters.is_empty() || !self.callers.is_empty()
+        !self.letters.is_empty() || !self.callers.is_empty() || self.host.has_work()
     }
 
     /// Callers first: they came before the letter that says that there will be no more.
-    #[cold]
     fn open_mails(&mut self) {
+        self.host.come_home(&mut self.sessions, &mut self.links);
+        // Letters first out of their box, so that no caller is left in the other one who came
+        // before a letter that stops us.
+        self.letters.take();
+        self.callers.take();
         for _ in 0..self.limits.accepts_per_turn {
             let Some(caller) = self.callers.pop() else { break };
             self.receive(caller);
@@ -117,7 +130,9 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             Letter::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
             Letter::Run(work) => {
                 self.sessions.stats.mails += 1;
-                self.guard(SessionId::NONE, |_, context| work(context));
+                self.guard(SessionId::NONE, |_, sessions| {
+                    work(&mut Context::here(sessions, SessionId::NONE));
+                });
             }
             Letter::Stop => self.drain(),
             Letter::StopNow => self.stop_now(),

@@ -32,11 +32,10 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::handler::Handler;
+use crate::host::{Host, News};
 use crate::id::SessionId;
-use crate::incident::{Incident, Report};
+use crate::incident::{Incident, Report, panic_message};
 use crate::kernel::{Kernel, Trigger};
 use crate::limits::Limits;
 use crate::listeners::Listeners;
@@ -52,9 +51,9 @@ pub use setup::{AcceptorSetup, Setup};
 use stop::Stage;
 
 /// One thread's turns over its sessions.
-pub struct Reactor<K: Kernel, H: Handler> {
+pub struct Reactor<K: Kernel, H: Host> {
     kernel: K,
-    handler: H,
+    host: H,
     limits: Limits,
     /// Whether the poller tells about readiness once, so that we must remember it.
     edge: bool,
@@ -81,12 +80,12 @@ pub struct Reactor<K: Kernel, H: Handler> {
     report: Report,
 }
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// A reactor that takes callers from now on; `on_start` is called here.
     ///
     /// # Errors
     /// Limits that contradict each other, or a poller that does not take the listeners.
-    pub fn new(mut kernel: K, setup: Setup<K>, handler: H) -> Result<Reactor<K, H>> {
+    pub fn new(mut kernel: K, setup: Setup<K>, host: H) -> Result<Reactor<K, H>> {
         let Setup { number, listeners, limits, remote, report, callers, census } = setup;
         limits.check()?;
         let now = kernel.now();
@@ -95,7 +94,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             .map_err(|errno| Error::system("watching a listener", errno))?;
         let mut reactor = Reactor {
             kernel,
-            handler,
+            host,
             edge,
             sessions: Sessions::new(number as u8, remote.reactors(), limits.clone(), census, now),
             links: Links::default(),
@@ -113,7 +112,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
             report,
             limits,
         };
-        reactor.guard(SessionId::NONE, |handler, context| handler.on_start(context));
+        reactor.guard(SessionId::NONE, |host, sessions| host.start(sessions));
         Ok(reactor)
     }
 
@@ -133,6 +132,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         self.intake(ready);
         self.timers();
         self.dial();
+        self.depart();
         self.flush();
         self.post();
         self.arm();
@@ -159,11 +159,6 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         self.sessions.len()
     }
 
-    /// The user's handler.
-    pub fn handler(&self) -> &H {
-        &self.handler
-    }
-
     /// Sleeps until an event, a timer or a mail; not at all while work is left over.
     #[inline]
     fn wait(&mut self) -> Result<usize> {
@@ -183,8 +178,12 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     /// at most the time that the handlers took.
     #[inline]
     fn sleep_at_most(&self) -> Option<Duration> {
-        let dues =
-            [self.sessions.wheel.next_due(), self.stage.deadline(), self.listeners.next_due()];
+        let dues = [
+            self.sessions.wheel.next_due(),
+            self.stage.deadline(),
+            self.listeners.next_due(),
+            self.host.next_check(),
+        ];
         dues.into_iter().flatten().min().map(|due| due.since(self.sessions.now))
     }
 
@@ -199,15 +198,20 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         self.sessions.now
     }
 
-    /// Calls into the handler with a context for `id`, and survives its panic.
+    /// Hands frames and events over to handlers elsewhere.
+    #[inline]
+    fn depart(&mut self) {
+        self.host.depart(&mut self.sessions, &mut self.links);
+    }
+
+    /// Calls into the host on behalf of `id`, and survives its panic.
     fn guard<R>(
         &mut self,
         id: SessionId,
-        call: impl FnOnce(&mut H, &mut Context<'_>) -> R,
+        call: impl FnOnce(&mut H, &mut Sessions) -> R,
     ) -> Option<R> {
-        let mut context = Context::new(&mut self.sessions, id);
-        let handler = &mut self.handler;
-        match catch_unwind(AssertUnwindSafe(|| call(handler, &mut context))) {
+        let (host, sessions) = (&mut self.host, &mut self.sessions);
+        match catch_unwind(AssertUnwindSafe(|| call(host, sessions))) {
             Ok(result) => Some(result),
             Err(panic) => {
                 self.panicked(id, panic);
@@ -216,16 +220,11 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         }
     }
 
-    /// Calls into the handler on behalf of an open session.
-    fn tell(
-        &mut self,
-        id: SessionId,
-        call: impl FnOnce(&mut H, &mut H::Session, &mut Context<'_>),
-    ) {
+    /// Tells the host of an open session's news.
+    fn tell(&mut self, id: SessionId, news: News) {
         let Some(link) = self.links.open(id) else { return };
-        let mut context = Context::new(&mut self.sessions, id);
-        let handler = &mut self.handler;
-        let told = AssertUnwindSafe(|| call(handler, &mut link.session, &mut context));
+        let (host, sessions) = (&mut self.host, &mut self.sessions);
+        let told = AssertUnwindSafe(|| host.tell(sessions, id, &mut link.session, news));
         if let Err(panic) = catch_unwind(told) {
             self.panicked(id, panic);
         }
@@ -235,16 +234,12 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
         self.sessions.stats.panics += 1;
         self.sessions.kill(id, CloseReason::HandlerPanicked);
-        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-            (Some(text), _) => (*text).to_string(),
-            (_, Some(text)) => text.clone(),
-            _ => "no message".to_string(),
-        };
+        let message = panic_message(&*panic);
         (self.report)(Incident::Panicked { id, message });
     }
 }
 
-impl<K: Kernel, H: Handler> Drop for Reactor<K, H> {
+impl<K: Kernel, H: Host> Drop for Reactor<K, H> {
     /// Nobody will read the mailbox any more, also when the last turn was not the server's end.
     fn drop(&mut self) {
         self.close_mailboxes();

@@ -2,7 +2,7 @@
 //! turn finds a dead session and never its successor.
 
 use crate::close::CloseReason;
-use crate::handler::Handler;
+use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::session::{Session, State};
@@ -10,7 +10,7 @@ use crate::session::{Session, State};
 use super::Reactor;
 use super::links::Link;
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Reaps whoever died in this turn. Whoever dies meanwhile, in an `on_close`, is reaped in the
     /// next one.
     #[inline]
@@ -24,6 +24,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
     }
 
     fn reap_one(&mut self, id: SessionId) {
+        let name = self.sessions.name(id);
         let Some(mut session) = self.sessions.remove(id) else { return };
         let State::Dead(reason) = session.state else { return };
         self.sessions.stats.closed[reason.kind()] += 1;
@@ -34,14 +35,14 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
                 link.remainder.clear(&mut self.sessions.stock.pool);
                 self.kernel.close(link.socket, farewell);
                 let state = link.session;
-                self.guard(id, |handler, context| handler.on_close(state, reason, context));
+                self.guard(id, |host, sessions| host.close(sessions, name, state, reason));
                 return;
             }
             Link::Bare(socket) => self.kernel.close(socket, farewell),
             Link::Vacant => {}
         }
         if self.dialled.remove(&id).is_some() || self.sessions.give_up_dial(id) {
-            self.guard(id, |handler, context| handler.on_connect_failed(id, reason, context));
+            self.guard(id, |host, sessions| host.connect_failed(sessions, name, reason));
         }
     }
 }

@@ -140,7 +140,9 @@ impl Remote {
     }
 
     fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {
-        let letters = self.letters.get(reactor as usize).ok_or(Refused::Stopped)?;
+        // Only a server with one reactor has sessions that were named ahead.
+        let number = if reactor == SessionId::NAMED_AHEAD { 0 } else { reactor as usize };
+        let letters = self.letters.get(number).ok_or(Refused::Stopped)?;
         letters.post(letter).map_err(|(_, refused)| refused)
     }
 }

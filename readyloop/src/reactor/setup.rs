@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::census::Census;
+use crate::handler::Handler;
 use crate::incident::{Incident, Report};
 use crate::kernel::{Kernel, Wake};
+use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::mailbox::{Bell, Mailbox};
 
@@ -92,6 +94,13 @@ impl<K: Kernel> Setup<K> {
         let listeners = Vec::new();
         let callers = Arc::new(callers);
         Setup { listeners, limits, report: nobody(), number, remote, callers, census }
+    }
+
+    /// Lanes on which this reactor's sessions come to this many workers: its host, instead of a
+    /// handler.
+    pub fn lanes<H: Handler>(&self, workers: usize) -> Lanes<H> {
+        let bell = self.remote.letters(self.number).bell().clone();
+        Lanes::new(workers, bell, self.census.clone(), &self.limits, self.report.clone())
     }
 
     /// The handle by which other threads reach the server.

@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::handler::Handler;
+use crate::host::Host;
 use crate::incident::Incident;
 use crate::kernel::Kernel;
 
@@ -28,7 +28,7 @@ impl Stage {
     }
 }
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// The process was asked to end: the first time it drains, the second time it stops at once.
     pub(super) fn signalled(&mut self) {
         for _ in 0..self.kernel.signals_seen() {
@@ -78,7 +78,7 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         if std::mem::take(&mut self.sessions.stop) {
             self.remote.stop();
         }
-        let over = self.stage != Stage::Running && self.sessions.is_empty();
+        let over = self.stage != Stage::Running && self.sessions.is_empty() && self.host.is_idle();
         if over {
             self.close_mailboxes();
         }

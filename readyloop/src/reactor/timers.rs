@@ -1,21 +1,22 @@
 //! Due → fired. After intake, because a peer whose bytes have arrived is not idle.
 
 use crate::close::CloseReason;
-use crate::handler::Handler;
+use crate::host::{Host, News};
 use crate::id::SessionId;
 use crate::kernel::Kernel;
-use crate::session::State;
+use crate::session::{Holds, State};
 use crate::sessions::Timer;
 use crate::wheel::TimerId;
 
 use super::Reactor;
 
-impl<K: Kernel, H: Handler> Reactor<K, H> {
+impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Fires at most `Limits::timers_per_turn` due timers.
     #[inline]
     pub(super) fn timers(&mut self) {
         self.enforce_stop_deadline();
         self.end_rests();
+        self.host.check(self.sessions.now, &*self.report);
         if !self.sessions.wheel.is_empty() {
             self.fire();
         }
@@ -36,15 +37,20 @@ impl<K: Kernel, H: Handler> Reactor<K, H> {
         let alive = self.sessions.get(id).is_some_and(|session| !session.is_dead());
         if alive {
             self.sessions.stats.timers += 1;
-            self.tell(id, |handler, session, context| handler.on_timer(session, timer, context));
+            self.tell(id, News::Timer(timer));
         }
         self.sessions.settle_timer(id, timer);
     }
 
     /// The engine's own timer of a session; its meaning is the session's state.
     fn deadline(&mut self, id: SessionId, timer: TimerId) {
-        let Some(state) = self.sessions.get(id).map(|session| session.state) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
+        let (state, closing) = (session.state, session.holds.has(Holds::CLOSING));
         match state {
+            // Its handler elsewhere has not found the time to be told.
+            State::Open | State::PeerFinished if closing => {
+                self.sessions.cut_off(id, CloseReason::DrainTimeout);
+            }
             State::Open => self.open_deadline(id),
             State::Connecting => self.sessions.cut_off(id, CloseReason::ConnectTimeout),
             State::Draining { .. } | State::Lingering(_) => {

@@ -2,11 +2,13 @@
 
 mod multi;
 mod topology;
+mod workers;
 
 use std::sync::Arc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::handler::Handler;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
@@ -16,6 +18,7 @@ use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger, t
 
 use multi::Multi;
 pub use topology::{Accepting, FdTables, Topology};
+use workers::Workers;
 
 /// A server's settings, on their way to a [`Server`].
 pub struct Builder {
@@ -53,6 +56,7 @@ pub struct Server {
 enum Plan {
     Single { kernel: Linux, setup: Setup<Linux>, pin: bool },
     Multi(Multi),
+    Workers(Workers),
 }
 
 impl Server {
@@ -86,6 +90,7 @@ impl Server {
         match &self.plan {
             Plan::Single { setup, .. } => setup.remote(),
             Plan::Multi(multi) => multi.remote(),
+            Plan::Workers(workers) => workers.setup.remote(),
         }
     }
 
@@ -115,6 +120,7 @@ impl Server {
                 reactor.run()
             }
             Plan::Multi(multi) => multi.run(&handler, self.ready),
+            Plan::Workers(workers) => workers.run(&handler, self.ready),
         }
     }
 
@@ -125,7 +131,7 @@ impl Server {
     pub fn reactor<H: Handler>(self, handler: H) -> Result<Reactor<Linux, H>> {
         match self.plan {
             Plan::Single { kernel, setup, .. } => Reactor::new(kernel, setup, handler),
-            Plan::Multi(_) => Err(Error::settings("only the topology single has one reactor")),
+            _ => Err(Error::settings("only the topology single is one reactor alone")),
         }
     }
 }
@@ -210,7 +216,15 @@ impl Builder {
         settings.events_per_wait = limits.events_per_wait;
         settings.listen = listen.iter().map(|text| text.parse()).collect::<Result<_>>()?;
         let (plan, addresses) = match topology {
-            Topology::Single => single(&settings, limits)?,
+            Topology::Single => {
+                let (kernel, setup, addresses) = one_reactor(&settings, limits)?;
+                (Plan::Single { kernel, setup, pin: settings.pin }, addresses)
+            }
+            Topology::Workers { workers } => {
+                let (kernel, setup, addresses) = one_reactor(&settings, limits)?;
+                let pin = settings.pin;
+                (Plan::Workers(Workers { kernel, setup, count: workers, pin }), addresses)
+            }
             Topology::Multi { reactors, accept } => {
                 settings.listen_options.reuse_port |= matches!(accept, Accepting::ReusePort(_));
                 let (multi, addresses) = Multi::bind(settings, &limits, reactors, accept)?;
@@ -229,13 +243,25 @@ impl Builder {
     }
 }
 
-fn single(settings: &Settings, limits: Limits) -> Result<(Plan, Vec<Address>)> {
+/// One reactor on the thread that runs the server, and where it listens.
+fn one_reactor(settings: &Settings, limits: Limits) -> Result<(Linux, Setup<Linux>, Vec<Address>)> {
     let kernel = settings.kernel()?;
     let listeners = settings.listen(Listener::bind)?;
     let addresses = listeners.iter().map(Listener::local_address).collect();
     let mut setup = Setup::new(&kernel, listeners, limits);
     setup.report = settings.report.clone();
-    Ok((Plan::Single { kernel, setup, pin: settings.pin }, addresses))
+    Ok((kernel, setup, addresses))
+}
+
+/// A thread with a name.
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    run: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new().name(name).spawn_scoped(scope, run).map_err(|error| {
+        Error::system("starting a thread", Errno(error.raw_os_error().unwrap_or_default()))
+    })
 }
 
 impl Settings {

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::address::Address;
-use crate::error::{Errno, Error, Result};
+use crate::error::Result;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::reactor::{Acceptor, AcceptorSetup, Reactor, Remote, Setup};
@@ -18,7 +18,7 @@ use crate::sys::{Linux, Listener, Waker, threads};
 use crate::wake::Wake;
 
 use super::topology::{Accepting, FdTables};
-use super::{OnReady, Settings};
+use super::{OnReady, Settings, spawn};
 
 /// Several reactors that do not run yet.
 pub(super) struct Multi {
@@ -144,10 +144,6 @@ impl<'env, F> Begin<'env, F> {
             let _nobody_waits = began.send(());
             reactor.run()
         };
-        let thread = thread::Builder::new().name(format!("reactor-{number}"));
-        let thread = thread.spawn_scoped(scope, run).map_err(|error| {
-            Error::system("starting a thread", Errno(error.raw_os_error().unwrap_or_default()))
-        })?;
-        Ok((thread, is_ready))
+        Ok((spawn(scope, format!("reactor-{number}"), run)?, is_ready))
     }
 }

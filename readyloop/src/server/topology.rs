@@ -25,6 +25,13 @@ pub enum Topology {
         /// How callers come to them.
         accept: Accepting,
     },
+    /// One reactor, on the thread that runs the server, and a pool of workers that run handlers:
+    /// a session whose frames cost much delays no other. One worker at a time has a session, and
+    /// takes its frames in their order.
+    Workers {
+        /// How many, 1 to 1,024.
+        workers: usize,
+    },
 }
 
 /// How callers come to one of several reactors.
@@ -63,11 +70,19 @@ impl Topology {
         Topology::Multi { reactors, accept: Accepting::default() }
     }
 
+    /// This many workers.
+    pub fn workers(workers: usize) -> Topology {
+        Topology::Workers { workers }
+    }
+
     pub(super) fn check(self) -> Result<()> {
         match self {
             Topology::Multi { reactors, .. } if !(1..=REACTORS_MAX).contains(&reactors) => Err(
                 Error::settings(format!("{reactors} reactors cannot be; 1 to {REACTORS_MAX} can")),
             ),
+            Topology::Workers { workers } if !(1..=WORKERS_MAX).contains(&workers) => {
+                Err(Error::settings(format!("{workers} workers cannot be; 1 to {WORKERS_MAX} can")))
+            }
             _ => Ok(()),
         }
     }
@@ -75,12 +90,15 @@ impl Topology {
 
 /// A session's id has 8 bits for its reactor.
 const REACTORS_MAX: usize = 255;
+/// More threads than that are a mistake.
+const WORKERS_MAX: usize = 1024;
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Topology::Single => "single",
             Topology::Multi { .. } => "multi",
+            Topology::Workers { .. } => "workers",
         })
     }
 }

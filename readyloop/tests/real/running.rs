@@ -22,7 +22,9 @@ pub const SHARED: Topology =
 pub const PER_REACTOR: Topology =
     Topology::Multi { reactors: 3, accept: Accepting::ReusePort(FdTables::PerReactor) };
 
-pub const COMBINATIONS: [How; 9] = [
+pub const WORKERS: Topology = Topology::Workers { workers: 2 };
+
+pub const COMBINATIONS: [How; 12] = [
     (Topology::Single, Poller::Epoll, Trigger::Level),
     (Topology::Single, Poller::Epoll, Trigger::Edge),
     (Topology::Single, Poller::Poll, Trigger::Level),
@@ -32,6 +34,9 @@ pub const COMBINATIONS: [How; 9] = [
     (HANDOFF, Poller::Poll, Trigger::Level),
     (SHARED, Poller::Epoll, Trigger::Edge),
     (PER_REACTOR, Poller::Epoll, Trigger::Level),
+    (WORKERS, Poller::Epoll, Trigger::Level),
+    (WORKERS, Poller::Epoll, Trigger::Edge),
+    (WORKERS, Poller::Poll, Trigger::Level),
 ];
 
 pub const SOON: Duration = Duration::from_secs(20);

@@ -8,26 +8,29 @@
 //! Invariants: an id is on the page at most once (`Session::place`); an id is in `dead` exactly
 //! once, from the moment its state became `Dead` until it is reaped.
 
+mod orders;
+mod timers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::abroad::{Abroad, Taken};
+use crate::abroad::Abroad;
 use crate::address::Address;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
 use crate::limits::Limits;
-use crate::order::Order;
+use crate::names::Names;
 use crate::page::Page;
 use crate::send::{SendQueue, Stock};
 use crate::session::{Holds, Session, State};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
-use crate::wheel::{TimerId, Wheel};
+use crate::wheel::Wheel;
 
 /// The table.
 pub struct Sessions {
@@ -38,6 +41,8 @@ pub struct Sessions {
     census: Arc<Census>,
     /// The address of each slot's session, if addresses are counted.
     origins: Vec<Option<IpAddr>>,
+    /// Sessions that were named before they had a slot.
+    names: Names,
     /// Whether any limit asks when bytes, or a first frame, have come.
     timed: bool,
     /// The turn's reading of the clock.
@@ -104,6 +109,7 @@ impl Sessions {
             wheel: Wheel::new(now),
             census,
             origins: Vec::new(),
+            names: Names::default(),
             stock: Stock::default(),
             stats: Stats::default(),
             refusal: None,
@@ -185,24 +191,6 @@ impl Sessions {
         session.active = now;
         if let Some(due) = self.open_due(id) {
             self.set_deadline(id, due);
-        }
-    }
-
-    /// When an open session must next be looked at, if ever.
-    pub fn open_due(&mut self, id: SessionId) -> Option<Now> {
-        let session = self.slab.get(key(id))?;
-        let idle = self.limits.idle_timeout.map(|span| session.active + span);
-        let handshake = self.limits.handshake_timeout.filter(|_| !session.greeted);
-        let handshake = handshake.map(|span| session.opened + span);
-        idle.into_iter().chain(handshake).min()
-    }
-
-    /// Why an open session whose [`Sessions::open_due`] has passed must be closed.
-    pub fn overdue(&self, id: SessionId) -> CloseReason {
-        let idle = self.limits.idle_timeout.zip(self.get(id));
-        match idle {
-            Some((span, session)) if session.active + span <= self.now => CloseReason::IdleTimeout,
-            _ => CloseReason::HandshakeTimeout,
         }
     }
 
@@ -348,6 +336,16 @@ impl Sessions {
         self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_at(session.place))
     }
 
+    /// The same, and whether it stands over the high mark.
+    #[inline]
+    pub fn waits_to_be_sent(&self, id: SessionId) -> (usize, bool) {
+        match self.get(id) {
+            Some(session) if session.place == 0 && session.queue.is_empty() => (0, false),
+            Some(session) => (self.unsent_bytes(id), session.holds.has(Holds::QUEUE)),
+            None => (0, false),
+        }
+    }
+
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
     /// would overtake what was queued meanwhile.
     #[inline]
@@ -376,6 +374,20 @@ impl Sessions {
         let due = self.now + self.limits.drain_timeout;
         self.set_deadline(id, due);
         true
+    }
+
+    /// Decides that the session is to be closed, but for its handler's last word; `false` when its
+    /// end has begun already.
+    pub fn begin_closing(&mut self, id: SessionId) -> bool {
+        let begins = self
+            .get(id)
+            .is_some_and(|session| session.accepts() && !session.holds.has(Holds::CLOSING));
+        if begins {
+            self.hold(id, Holds::CLOSING);
+            let due = self.now + self.limits.drain_timeout;
+            self.set_deadline(id, due);
+        }
+        begins
     }
 
     /// Ends the session at once; `false` when it is over already.
@@ -422,6 +434,7 @@ impl Sessions {
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
         let mut session = self.slab.remove(key(id))?;
         self.wheel.cancel_all(&mut session.timers);
+        self.names.forget(id);
         let ip = self.origins.get_mut(id.index()).and_then(Option::take);
         self.census.leave(self.reactor, ip);
         Some(session)
@@ -432,11 +445,31 @@ impl Sessions {
         if !self.census.enter(self.reactor, None) {
             return None;
         }
+        Some(self.begin_dial(to, timeout))
+    }
+
+    /// Makes room for an outbound session that was counted and named by a worker.
+    pub fn dial_named(&mut self, name: SessionId, to: Address, timeout: Duration) {
+        let id = self.begin_dial(to, timeout);
+        self.names.give(name, id);
+    }
+
+    fn begin_dial(&mut self, to: Address, timeout: Duration) -> SessionId {
         let id = self.insert(State::Connecting, None);
         let due = self.now + timeout;
         self.set_deadline(id, due);
         self.dials.push((id, to));
-        Some(id)
+        id
+    }
+
+    /// The name by which handlers know a session.
+    pub fn name(&self, id: SessionId) -> SessionId {
+        self.names.name(id)
+    }
+
+    /// The session that handlers know by this name.
+    pub fn slot(&self, name: SessionId) -> SessionId {
+        self.names.slot(name)
     }
 
     /// Forgets a dial that was asked for and not begun; whether there was one.
@@ -444,45 +477,6 @@ impl Sessions {
         let before = self.dials.len();
         self.dials.retain(|(dialled, _)| *dialled != id);
         self.dials.len() < before
-    }
-
-    /// Sets, or moves, the engine's own timer of a session.
-    pub fn set_deadline(&mut self, id: SessionId, due: Now) {
-        let Some(session) = self.slab.get_mut(key(id)) else { return };
-        match session.deadline {
-            Some(timer) if self.wheel.reset(timer, due) => {}
-            _ => {
-                let timer = self.wheel.set(&mut session.timers, due, Timer::Deadline(id));
-                session.deadline = Some(timer);
-            }
-        }
-    }
-
-    /// Sets a user's timer; `None` when the session is over or there is none.
-    pub fn set_timer(&mut self, id: SessionId, after: Duration) -> Option<TimerId> {
-        let due = self.now + after;
-        let session = self.slab.get_mut(key(id)).filter(|session| !session.is_dead())?;
-        Some(self.wheel.set(&mut session.timers, due, Timer::User(id)))
-    }
-
-    /// Moves a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
-    pub fn reset_timer(&mut self, id: SessionId, timer: TimerId, after: Duration) -> bool {
-        let due = self.now + after;
-        self.wheel.value(timer) == Some(Timer::User(id)) && self.wheel.reset(timer, due)
-    }
-
-    /// Cancels a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
-    pub fn cancel_timer(&mut self, id: SessionId, timer: TimerId) -> bool {
-        let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        self.wheel.value(timer) == Some(Timer::User(id))
-            && self.wheel.cancel(&mut session.timers, timer)
-    }
-
-    /// After a timer's callback: forgets it, unless it was set again meanwhile.
-    pub fn settle_timer(&mut self, id: SessionId, timer: TimerId) {
-        if let Some(session) = self.slab.get_mut(key(id)) {
-            self.wheel.settle(&mut session.timers, timer);
-        }
     }
 
     /// Whether something was left to do that no event will announce.
@@ -493,72 +487,5 @@ impl Sessions {
             && self.dead.is_empty()
             && self.dials.is_empty())
             || self.abroad.has_news()
-    }
-
-    /// Does something to a session of this or of another reactor, because the handler of `by`, or
-    /// another thread (`SessionId::NONE`), wants it so. `false` if it reaches nobody; of other
-    /// reactors' sessions it is known only that the order is on its way.
-    pub fn order(&mut self, order: Order, by: SessionId) -> bool {
-        if order.reactor() == self.reactor {
-            return self.obey(order);
-        }
-        match self.abroad.push(order) {
-            Taken::Now => true,
-            Taken::Later => {
-                self.hold(by, Holds::ABROAD);
-                true
-            }
-            Taken::No => false,
-        }
-    }
-
-    /// Does what was ordered of a session of this reactor; `false` if its end has begun.
-    pub fn obey(&mut self, order: Order) -> bool {
-        match order {
-            Order::Send(id, bytes) => self.send_shared(id, bytes),
-            Order::Close(id) => self.close(id, CloseReason::Closed),
-            Order::Abort(id) => self.kill(id, CloseReason::Aborted),
-        }
-    }
-
-    /// Sends a copy of `bytes` to any session, for the handler of `by`.
-    pub fn send_to(&mut self, id: SessionId, bytes: &[u8], by: SessionId) -> bool {
-        if id.reactor() == self.reactor {
-            return self.send(id, bytes);
-        }
-        self.order(Order::Send(id, Bytes::copy_from_slice(bytes)), by)
-    }
-
-    /// From now on the session is not read, for this reason too.
-    pub fn hold(&mut self, id: SessionId, hold: Holds) {
-        let Some(session) = self.slab.get_mut(key(id)) else { return };
-        if session.holds.has(hold) {
-            return;
-        }
-        session.holds.add(hold);
-        self.disturbed = true;
-        if hold == Holds::ABROAD {
-            self.abroad.hold(id);
-        }
-        self.mark_dirty(id);
-    }
-
-    /// This reason not to read the session is gone. If it was the last one, it is read again,
-    /// beginning with what was kept, of which no event will tell.
-    pub fn release(&mut self, id: SessionId, hold: Holds) {
-        let Some(session) = self.slab.get_mut(key(id)) else { return };
-        session.holds.remove(hold);
-        if session.reads() {
-            self.still_ready.push(id);
-        }
-        self.mark_dirty(id);
-    }
-
-    /// Posts what was ordered of other reactors' sessions; those who had to wait for it are read
-    /// again when all of it has left.
-    pub fn post(&mut self, post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>) {
-        for id in self.abroad.post(post) {
-            self.release(id, Holds::ABROAD);
-        }
     }
 }

@@ -1,0 +1,197 @@
+//! Where handlers run: in place, on the reactor's thread, or elsewhere.
+//!
+//! The reactor tells facts to a host. Every [`Handler`] is its own host and hears them at once; the
+//! other one is `Lanes`, which hands them to workers. Chosen at compile time, so what runs in place
+//! pays nothing for what could run elsewhere.
+
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::context::{Context, Peer};
+use crate::framers::Framer;
+use crate::handler::Handler;
+use crate::id::SessionId;
+use crate::incident::Incident;
+use crate::sessions::Sessions;
+use crate::wheel::TimerId;
+
+/// What a handler is told of an open session, besides its frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// A timer is due.
+    Timer(TimerId),
+    /// The send queue has fallen to the low mark.
+    Drained,
+    /// The peer has ended its direction.
+    PeerFinished,
+    /// The reactor is about to close it.
+    Closing(CloseReason),
+}
+
+/// What the reactor keeps for each session on behalf of its host.
+pub trait Seats<F, S> {
+    /// The framer and the state of the session in this slot, if a handler has met it and it has not
+    /// ended.
+    fn seat(&mut self, id: SessionId) -> Option<(&mut F, &mut S)>;
+}
+
+/// Where handlers run. The reactor catches what panics in place.
+pub trait Host {
+    /// Cuts a session's bytes into frames.
+    type Framer: Framer;
+    /// What is kept in the reactor for each session.
+    type Session;
+    /// Whether handlers run on other threads, and act by mail.
+    const ELSEWHERE: bool;
+
+    /// The reactor is about to take its first turn.
+    fn start(&mut self, sessions: &mut Sessions);
+
+    /// A session begins.
+    fn open(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        peer: Peer,
+    ) -> (Self::Framer, Self::Session);
+
+    /// A whole frame.
+    fn frame(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut Self::Session,
+        frame: &[u8],
+    );
+
+    /// Anything else.
+    fn tell(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut Self::Session,
+        news: News,
+    );
+
+    /// A session is over; handlers knew it as `name`.
+    fn close(
+        &mut self,
+        sessions: &mut Sessions,
+        name: SessionId,
+        session: Self::Session,
+        reason: CloseReason,
+    );
+
+    /// A peer that was dialled did not answer, or said no.
+    fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason);
+
+    /// Other threads have something for this host.
+    fn announce(&mut self) {}
+
+    /// Does what handlers elsewhere have asked for.
+    fn come_home(
+        &mut self,
+        _sessions: &mut Sessions,
+        _seats: &mut impl Seats<Self::Framer, Self::Session>,
+    ) {
+    }
+
+    /// Hands over what is for handlers elsewhere.
+    fn depart(
+        &mut self,
+        _sessions: &mut Sessions,
+        _seats: &mut impl Seats<Self::Framer, Self::Session>,
+    ) {
+    }
+
+    /// Whether nothing is left to do that no event will announce.
+    #[inline]
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    /// Whether no handler elsewhere has anything left to do.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// When handlers elsewhere must be looked after.
+    #[inline]
+    fn next_check(&self) -> Option<Now> {
+        None
+    }
+
+    /// Looks after handlers elsewhere.
+    fn check(&mut self, _now: Now, _report: &dyn Fn(Incident)) {}
+}
+
+impl<H: Handler> Host for H {
+    type Framer = H::Framer;
+    type Session = H::Session;
+    const ELSEWHERE: bool = false;
+
+    fn start(&mut self, sessions: &mut Sessions) {
+        self.on_start(&mut Context::here(sessions, SessionId::NONE));
+    }
+
+    fn open(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        peer: Peer,
+    ) -> (H::Framer, H::Session) {
+        let introduced = self.on_open(&peer, &mut Context::here(sessions, id));
+        sessions.stats.opened += 1;
+        introduced
+    }
+
+    #[inline(always)]
+    fn frame(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut H::Session,
+        frame: &[u8],
+    ) {
+        self.on_frame(session, frame, &mut Context::here(sessions, id));
+    }
+
+    fn tell(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut H::Session,
+        news: News,
+    ) {
+        tell(self, session, news, &mut Context::here(sessions, id));
+    }
+
+    fn close(
+        &mut self,
+        sessions: &mut Sessions,
+        name: SessionId,
+        session: H::Session,
+        reason: CloseReason,
+    ) {
+        self.on_close(session, reason, &mut Context::here(sessions, name));
+    }
+
+    fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
+        self.on_connect_failed(name, reason, &mut Context::here(sessions, name));
+    }
+}
+
+/// Tells a handler its news.
+pub fn tell<H: Handler>(
+    handler: &mut H,
+    session: &mut H::Session,
+    news: News,
+    context: &mut Context<'_>,
+) {
+    match news {
+        News::Timer(timer) => handler.on_timer(session, timer, context),
+        News::Drained => handler.on_drained(session, context),
+        News::PeerFinished => handler.on_peer_finished(session, context),
+        News::Closing(reason) => handler.on_closing(session, reason, context),
+    }
+}

@@ -1,0 +1,167 @@
+//! A lane: one session's way through the worker pool, and the batch that travels on it.
+//!
+//! A lane is at home with the reactor, or away: in the crew's queue, with a worker, in the mailbox
+//! on its way back. It is one box that moves, so whoever has it is the only one; that is why no
+//! lock guards a session's state and no two workers can run it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::census::Census;
+use crate::close::CloseReason;
+use crate::context::Peer;
+use crate::handler::Handler;
+use crate::host::News;
+use crate::id::SessionId;
+use crate::record::{LaneTimer, LaneTimers, Record, empty};
+
+/// One session's lane.
+pub struct Lane<H: Handler> {
+    /// The session, as handlers know it; `SessionId::NONE` carries what a worker asks for when it
+    /// starts.
+    pub name: SessionId,
+    /// The user's state, between `on_open` and `on_close`.
+    pub session: Option<H::Session>,
+    /// Its timers, when it is at home.
+    pub timers: Option<Box<LaneTimers>>,
+    /// What is to be done, while it is away.
+    pub batch: Option<Box<Batch<H::Framer>>>,
+    /// Its end has been asked for: no more frames.
+    pub ended: bool,
+}
+
+/// What travels with a lane: to the worker what is to be done, and home what was asked for.
+pub struct Batch<F> {
+    /// What is to be done, in order: the length of a frame, or `EVENT` for the next event.
+    tasks: Vec<usize>,
+    /// How many of them are done.
+    done: usize,
+    /// The frames, one behind the other.
+    bytes: Vec<u8>,
+    /// How many of these bytes are done.
+    read: usize,
+    events: VecDeque<Event>,
+    /// The framer that `on_open` has made, on its way to the reactor.
+    pub framer: Option<F>,
+    /// What the handler has asked for.
+    pub record: Record,
+}
+
+/// Stands for an event among the lengths of frames.
+const EVENT: usize = usize::MAX;
+
+/// One thing to be done.
+pub enum Task {
+    /// These bytes are a frame.
+    Frame(Range<usize>),
+    /// All that is rarer.
+    Event(Event),
+}
+
+/// What happens to a session besides its frames.
+pub enum Event {
+    /// It begins.
+    Open(Peer),
+    /// The handler is told something.
+    News(News),
+    /// The wheel has fired one of its timers.
+    Due(LaneTimer),
+    /// It is over.
+    Close(CloseReason),
+    /// It never began.
+    ConnectFailed(CloseReason),
+}
+
+/// Room that an empty batch keeps.
+const TASKS_KEPT: usize = 1024;
+const BYTES_KEPT: usize = 16 << 10;
+/// What a frame is counted as besides its bytes, when a lane's length is bounded.
+const TASK_BYTES: usize = 16;
+
+impl<H: Handler> Lane<H> {
+    /// The lane of a session that no handler has met.
+    pub fn new(name: SessionId) -> Box<Lane<H>> {
+        Box::new(Lane { name, session: None, timers: None, batch: None, ended: false })
+    }
+}
+
+impl<F> Batch<F> {
+    /// An empty batch.
+    pub fn new(census: Arc<Census>) -> Box<Batch<F>> {
+        Box::new(Batch {
+            tasks: Vec::new(),
+            done: 0,
+            bytes: Vec::new(),
+            read: 0,
+            events: VecDeque::new(),
+            framer: None,
+            record: Record::new(census),
+        })
+    }
+
+    /// Adds a frame, if there is room for it without asking for memory, and if its size is within
+    /// `bytes_max` then.
+    #[inline(always)]
+    pub fn push_frame_at_once(&mut self, frame: &[u8], bytes_max: usize) -> bool {
+        let fits = self.bytes.capacity() - self.bytes.len() >= frame.len()
+            && self.tasks.len() < self.tasks.capacity()
+            && self.size() + frame.len() + TASK_BYTES <= bytes_max;
+        if fits {
+            self.tasks.push(frame.len());
+            self.bytes.extend_from_slice(frame);
+        }
+        fits
+    }
+
+    /// Adds a frame.
+    pub fn push_frame(&mut self, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+        self.tasks.push(frame.len());
+    }
+
+    /// Adds anything else.
+    pub fn push(&mut self, event: Event) {
+        self.tasks.push(EVENT);
+        self.events.push_back(event);
+    }
+
+    /// Memory that it takes, in bytes, as far as it was filled.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.tasks.len() * TASK_BYTES
+    }
+
+    /// The next task; it counts as done.
+    #[inline]
+    pub fn next(&mut self) -> Option<Task> {
+        let task = *self.tasks.get(self.done)?;
+        self.done += 1;
+        if task == EVENT {
+            return self.events.pop_front().map(Task::Event);
+        }
+        let begin = self.read;
+        self.read += task;
+        Some(Task::Frame(begin..self.read))
+    }
+
+    /// The bytes of a frame, and the record for what it makes the handler ask for.
+    #[inline]
+    pub fn frame(&mut self, range: Range<usize>) -> (&[u8], &mut Record) {
+        (&self.bytes[range], &mut self.record)
+    }
+
+    /// Whether all tasks are done.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.done == self.tasks.len()
+    }
+
+    /// Empty again, with the room it had if that is not much.
+    pub fn clear(&mut self) {
+        empty(&mut self.tasks, TASKS_KEPT);
+        empty(&mut self.bytes, BYTES_KEPT);
+        (self.done, self.read) = (0, 0);
+        self.record.clear();
+    }
+}

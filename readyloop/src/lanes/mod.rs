@@ -1,0 +1,365 @@
+//! The worker pool, seen from the reactor: what would be told to a handler goes onto the session's
+//! lane instead, and what handlers have asked for comes home as one mail for each run.
+//!
+//! The reactor accepts, reads, frames, limits and refuses; bad input never costs a worker. While a
+//! session's lane is away, its frames gather for the next trip; when they are too many, the session
+//! is not read until the lane is home. Whatever happens to the session takes its place among the
+//! frames, and `on_close` is the lane's last task.
+//!
+//! Invariants: a lane is at home in its desk, or away exactly once; a session whose slot was freed
+//! while its lane was away has its last tasks in `orphans`, and nobody else has.
+//!
+//! Thread contract: [`Lanes`] reactor-thread, [`Shared`] any-thread.
+
+mod crew;
+mod desk;
+mod lane;
+mod stall;
+mod worker;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::census::Census;
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::context::Peer;
+use crate::handler::Handler;
+use crate::host::{Host, News, Seats};
+use crate::id::SessionId;
+use crate::incident::{Incident, Report};
+use crate::limits::Limits;
+use crate::mailbox::{Bell, Mailbox};
+use crate::session::Holds;
+use crate::sessions::Sessions;
+
+use crew::Crew;
+use desk::Desk;
+pub use desk::Late;
+use lane::{Batch, Event, Lane};
+use stall::{Post, Watch};
+pub use worker::Worker;
+
+/// What the reactor and its workers share.
+pub struct Shared<H: Handler> {
+    crew: Crew<Box<Lane<H>>>,
+    /// Where lanes come home.
+    home: Mailbox<Box<Lane<H>>>,
+    /// What each worker is busy with.
+    posts: Box<[Post]>,
+    census: Arc<Census>,
+    frames_per_run: usize,
+    report: Report,
+}
+
+/// The lanes of a reactor's sessions.
+pub struct Lanes<H: Handler> {
+    shared: Arc<Shared<H>>,
+    /// Lanes that are home, and not looked at yet.
+    inbox: VecDeque<Box<Lane<H>>>,
+    announced: bool,
+    /// Sessions that have something to send on their lane.
+    listed: Vec<SessionId>,
+    /// Lanes that leave together.
+    leaving: Vec<Box<Lane<H>>>,
+    /// How many are away, and not yet home.
+    away: usize,
+    /// The last tasks of those whose slot was freed while their lane was away, by name.
+    orphans: HashMap<SessionId, Box<Batch<H::Framer>>>,
+    /// Empty batches.
+    spare: Vec<Box<Batch<H::Framer>>>,
+    lane_bytes_max: usize,
+    watch: Watch,
+}
+
+/// Batches kept for the next trip: a full ready list of them.
+const SPARE_KEPT: usize = 256;
+
+impl<H: Handler> Shared<H> {
+    fn batch(&self) -> Box<Batch<H::Framer>> {
+        Batch::new(self.census.clone())
+    }
+}
+
+impl<H: Handler> Lanes<H> {
+    /// Lanes for a reactor that hears `bell`, and this many workers.
+    pub(crate) fn new(
+        workers: usize,
+        bell: Arc<Bell>,
+        census: Arc<Census>,
+        limits: &Limits,
+        report: Report,
+    ) -> Lanes<H> {
+        let shared = Shared {
+            crew: Crew::default(),
+            home: Mailbox::new(usize::MAX, bell),
+            posts: (0..workers).map(|_| Post::default()).collect(),
+            census,
+            frames_per_run: limits.lane_frames_per_run,
+            report,
+        };
+        Lanes {
+            shared: Arc::new(shared),
+            inbox: VecDeque::new(),
+            announced: false,
+            listed: Vec::new(),
+            leaving: Vec::new(),
+            away: 0,
+            orphans: HashMap::new(),
+            spare: Vec::new(),
+            lane_bytes_max: limits.lane_bytes_max,
+            watch: Watch::new(workers, limits.stall_timeout),
+        }
+    }
+
+    /// What the workers are made with.
+    pub fn shared(&self) -> Arc<Shared<H>> {
+        self.shared.clone()
+    }
+
+    /// What gathers for a lane's next trip. The first thing lists the session.
+    #[inline]
+    fn pending<'d>(
+        &mut self,
+        id: SessionId,
+        desk: &'d mut Desk<H>,
+    ) -> &'d mut Box<Batch<H::Framer>> {
+        if desk.pending.is_none() {
+            self.listed.push(id);
+        }
+        desk.pending.get_or_insert_with(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()))
+    }
+
+    /// The first frame of a trip, or one that makes the lane full, or for which memory must be asked.
+    #[inline(never)]
+    fn frame_slowly(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        desk: &mut Desk<H>,
+        frame: &[u8],
+    ) {
+        let batch = self.pending(id, desk);
+        batch.push_frame(frame);
+        if batch.size() > self.lane_bytes_max {
+            sessions.hold(id, Holds::LANE);
+        }
+    }
+
+    /// Lets a lane go, with what its handler may know of the session.
+    fn leave(
+        &mut self,
+        sessions: &Sessions,
+        id: SessionId,
+        mut lane: Box<Lane<H>>,
+        mut batch: Box<Batch<H::Framer>>,
+    ) {
+        let record = &mut batch.record;
+        record.now = sessions.now;
+        (record.queued_bytes, record.paused) = sessions.waits_to_be_sent(id);
+        lane.batch = Some(batch);
+        self.away += 1;
+        self.leaving.push(lane);
+    }
+
+    /// Hands all that leave to the crew at once.
+    fn send_off(&mut self, now: Now) {
+        if !self.leaving.is_empty() {
+            self.watch.begin(now);
+            self.shared.crew.add(&mut self.leaving);
+        }
+    }
+
+    /// A lane is home: does what its handler has asked for, and sends it out again if there is more
+    /// to do.
+    fn arrive(
+        &mut self,
+        sessions: &mut Sessions,
+        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
+        mut lane: Box<Lane<H>>,
+    ) {
+        let Some(mut batch) = lane.batch.take() else { return };
+        self.away -= usize::from(lane.name != SessionId::NONE);
+        let id = sessions.slot(lane.name);
+        desk::play(sessions, seats, id, lane.name, &mut batch.record);
+        let framer = batch.framer.take();
+        sessions.stats.opened += u64::from(framer.is_some());
+        let holds = sessions.get(id).map(|session| session.holds);
+        let (Some(holds), Some((late, desk))) = (holds, seats.seat(id)) else {
+            return self.arrive_late(sessions, lane, batch);
+        };
+        if framer.is_some() {
+            *late = Late(framer);
+        }
+        if !batch.is_done() {
+            batch.record.clear();
+            self.leave(sessions, id, lane, batch);
+        } else {
+            self.put_away(batch);
+            match desk.pending.take() {
+                Some(batch) => self.leave(sessions, id, lane, batch),
+                None => desk.home = Some(lane),
+            }
+        }
+        if holds.has(Holds::LANE) && late.0.is_some() {
+            let waits = desk.pending.as_ref().map_or(0, |batch| batch.size());
+            if waits <= self.lane_bytes_max / 2 {
+                sessions.release(id, Holds::LANE);
+            }
+        }
+    }
+
+    /// A lane is home whose session has ended meanwhile.
+    fn arrive_late(
+        &mut self,
+        sessions: &Sessions,
+        lane: Box<Lane<H>>,
+        mut batch: Box<Batch<H::Framer>>,
+    ) {
+        if !batch.is_done() {
+            batch.record.clear();
+            return self.leave(sessions, SessionId::NONE, lane, batch);
+        }
+        self.put_away(batch);
+        if let Some(last) = self.orphans.remove(&lane.name) {
+            self.leave(sessions, SessionId::NONE, lane, last);
+        }
+    }
+
+    fn put_away(&mut self, mut batch: Box<Batch<H::Framer>>) {
+        if self.spare.len() < SPARE_KEPT {
+            batch.clear();
+            self.spare.push(batch);
+        }
+    }
+}
+
+impl<H: Handler> Host for Lanes<H> {
+    type Framer = Late<H::Framer>;
+    type Session = Desk<H>;
+    const ELSEWHERE: bool = true;
+
+    fn start(&mut self, _sessions: &mut Sessions) {}
+
+    fn open(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        peer: Peer,
+    ) -> (Late<H::Framer>, Desk<H>) {
+        let mut desk = Desk::new(sessions.name(id));
+        self.pending(id, &mut desk).push(Event::Open(peer));
+        sessions.hold(id, Holds::LANE);
+        (Late(None), desk)
+    }
+
+    #[inline(always)]
+    fn frame(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Desk<H>, frame: &[u8]) {
+        if let Some(batch) = &mut desk.pending
+            && batch.push_frame_at_once(frame, self.lane_bytes_max)
+        {
+            return;
+        }
+        self.frame_slowly(sessions, id, desk, frame);
+    }
+
+    fn tell(&mut self, _: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
+        let event = match news {
+            News::Timer(timer) => match desk.fired(timer) {
+                Some(timer) => Event::Due(timer),
+                None => return,
+            },
+            other => Event::News(other),
+        };
+        self.pending(id, desk).push(event);
+    }
+
+    fn close(
+        &mut self,
+        sessions: &mut Sessions,
+        name: SessionId,
+        mut desk: Desk<H>,
+        reason: CloseReason,
+    ) {
+        // Its slot is free: it is listed for nobody.
+        let mut batch = desk
+            .pending
+            .take()
+            .unwrap_or_else(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()));
+        batch.push(Event::Close(reason));
+        match desk.home {
+            Some(lane) => self.leave(sessions, SessionId::NONE, lane, batch),
+            None => {
+                self.orphans.insert(name, batch);
+            }
+        }
+    }
+
+    fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
+        let mut batch = self.shared.batch();
+        batch.push(Event::ConnectFailed(reason));
+        self.leave(sessions, SessionId::NONE, Lane::new(name), batch);
+    }
+
+    fn announce(&mut self) {
+        self.announced = true;
+    }
+
+    fn come_home(
+        &mut self,
+        sessions: &mut Sessions,
+        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
+    ) {
+        if !std::mem::take(&mut self.announced) {
+            return;
+        }
+        self.shared.home.take(&mut self.inbox);
+        while let Some(lane) = self.inbox.pop_front() {
+            self.arrive(sessions, seats, lane);
+        }
+        self.send_off(sessions.now);
+    }
+
+    fn depart(
+        &mut self,
+        sessions: &mut Sessions,
+        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
+    ) {
+        let mut listed = std::mem::take(&mut self.listed);
+        for id in listed.drain(..).filter(|id| sessions.get(*id).is_some()) {
+            let Some((_, desk)) = seats.seat(id) else { continue };
+            if desk.pending.is_some()
+                && let Some(lane) = desk.home.take()
+                && let Some(batch) = desk.pending.take()
+            {
+                self.leave(sessions, id, lane, batch);
+            }
+        }
+        self.listed = listed;
+        self.send_off(sessions.now);
+    }
+
+    fn has_work(&self) -> bool {
+        self.announced || !self.listed.is_empty() || !self.leaving.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.away == 0 && !self.has_work()
+    }
+
+    fn next_check(&self) -> Option<Now> {
+        self.watch.next_check(self.away > 0)
+    }
+
+    fn check(&mut self, now: Now, report: &dyn Fn(Incident)) {
+        self.watch.check(now, self.away > 0, &self.shared.posts, report);
+    }
+}
+
+impl<H: Handler> Drop for Lanes<H> {
+    /// Workers end when the reactor does.
+    fn drop(&mut self) {
+        self.shared.home.close();
+        self.shared.crew.dismiss();
+    }
+}

@@ -1,0 +1,81 @@
+//! What one session, or one thread, wants of another session; and why a session is not read.
+
+use bytes::Bytes;
+
+use crate::abroad::Taken;
+use crate::close::CloseReason;
+use crate::id::SessionId;
+use crate::order::Order;
+use crate::session::Holds;
+
+use super::{Sessions, key};
+
+impl Sessions {
+    /// Does something to a session of this or of another reactor, because the handler of `by`, or
+    /// another thread (`SessionId::NONE`), wants it so. `false` if it reaches nobody; of other
+    /// reactors' sessions it is known only that the order is on its way.
+    pub fn order(&mut self, order: Order, by: SessionId) -> bool {
+        if order.reactor() == self.reactor || order.reactor() == SessionId::NAMED_AHEAD {
+            return self.obey(order);
+        }
+        match self.abroad.push(order) {
+            Taken::Now => true,
+            Taken::Later => {
+                self.hold(by, Holds::ABROAD);
+                true
+            }
+            Taken::No => false,
+        }
+    }
+
+    /// Does what was ordered of a session of this reactor; `false` if its end has begun.
+    pub fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
+            Order::Close(id) => self.close(self.names.slot(id), CloseReason::Closed),
+            Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
+        }
+    }
+
+    /// Sends a copy of `bytes` to any session, for the handler of `by`.
+    pub fn send_to(&mut self, id: SessionId, bytes: &[u8], by: SessionId) -> bool {
+        let id = self.slot(id);
+        if id.reactor() == self.reactor {
+            return self.send(id, bytes);
+        }
+        self.order(Order::Send(id, Bytes::copy_from_slice(bytes)), by)
+    }
+
+    /// From now on the session is not read, for this reason too.
+    pub fn hold(&mut self, id: SessionId, hold: Holds) {
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        if session.holds.has(hold) {
+            return;
+        }
+        session.holds.add(hold);
+        self.disturbed = true;
+        if hold == Holds::ABROAD {
+            self.abroad.hold(id);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// This reason not to read the session is gone. If it was the last one, it is read again,
+    /// beginning with what was kept, of which no event will tell.
+    pub fn release(&mut self, id: SessionId, hold: Holds) {
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        session.holds.remove(hold);
+        if session.reads() {
+            self.still_ready.push(id);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Posts what was ordered of other reactors' sessions; those who had to wait for it are read
+    /// again when all of it has left.
+    pub fn post(&mut self, post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>) {
+        for id in self.abroad.post(post) {
+            self.release(id, Holds::ABROAD);
+        }
+    }
+}
