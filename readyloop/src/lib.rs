@@ -66,8 +66,9 @@
 //!
 //! let faults = Faults { split: 500, delay: 300, short_writes: 300, ..Faults::none() };
 //! let net = Net::new(17, Trigger::Edge, faults);
-//! let setup = Setup::new(&net.kernel(), vec![net.listener()], Limits::default());
-//! let mut reactor = Reactor::new(net.kernel(), setup, Echo)?;
+//! let kernel = net.kernel();
+//! let setup = Setup::new(&kernel, vec![net.listener()], Limits::default());
+//! let mut reactor = Reactor::new(kernel, setup, Echo)?;
 //!
 //! let client = net.connect(0);
 //! client.send(b"hello\nworld\n");

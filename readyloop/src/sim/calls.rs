@@ -1,11 +1,11 @@
-//! What the server asked of the model kernel, counted: one for each system call that Linux would
+//! What the server asked of its model kernels, counted: one for each system call that Linux would
 //! see.
 //!
 //! The clock is not counted, as Linux answers it without a system call (vdso(7)).
 
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 
-/// Counts of calls since the net was made, or between two moments: `later - earlier`.
+/// Counts of calls since the net or the kernel was made, or between two moments: `later - earlier`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Calls {
     /// Waits.
@@ -30,7 +30,7 @@ pub struct Calls {
     pub finishes: u64,
     /// Sockets and listeners closed.
     pub closes: u64,
-    /// Writes to the waker that reached the kernel.
+    /// Writes to a waker (`eventfd`).
     pub wakes: u64,
     /// Times that the waker was read back.
     pub wakes_seen: u64,
@@ -54,25 +54,40 @@ impl Calls {
     }
 }
 
+impl Calls {
+    fn combine(self, other: Calls, with: impl Fn(u64, u64) -> u64) -> Calls {
+        Calls {
+            waits: with(self.waits, other.waits),
+            asleep: with(self.asleep, other.asleep),
+            accepts: with(self.accepts, other.accepts),
+            connects: with(self.connects, other.connects),
+            recvs: with(self.recvs, other.recvs),
+            sends: with(self.sends, other.sends),
+            watches: with(self.watches, other.watches),
+            rearms: with(self.rearms, other.rearms),
+            errors: with(self.errors, other.errors),
+            finishes: with(self.finishes, other.finishes),
+            closes: with(self.closes, other.closes),
+            wakes: with(self.wakes, other.wakes),
+            wakes_seen: with(self.wakes_seen, other.wakes_seen),
+        }
+    }
+}
+
+impl Add for Calls {
+    type Output = Calls;
+
+    /// What was called on two kernels.
+    fn add(self, other: Calls) -> Calls {
+        self.combine(other, |one, two| one + two)
+    }
+}
+
 impl Sub for Calls {
     type Output = Calls;
 
     /// What was called between `earlier` and `self`.
     fn sub(self, earlier: Calls) -> Calls {
-        Calls {
-            waits: self.waits - earlier.waits,
-            asleep: self.asleep - earlier.asleep,
-            accepts: self.accepts - earlier.accepts,
-            connects: self.connects - earlier.connects,
-            recvs: self.recvs - earlier.recvs,
-            sends: self.sends - earlier.sends,
-            watches: self.watches - earlier.watches,
-            rearms: self.rearms - earlier.rearms,
-            errors: self.errors - earlier.errors,
-            finishes: self.finishes - earlier.finishes,
-            closes: self.closes - earlier.closes,
-            wakes: self.wakes - earlier.wakes,
-            wakes_seen: self.wakes_seen - earlier.wakes_seen,
-        }
+        self.combine(earlier, |later, earlier| later - earlier)
     }
 }

@@ -1,17 +1,21 @@
-//! The server's side of the model: `Kernel` over a simulated net.
+//! The server's side of the model: a `Kernel` for each of its reactors, over one simulated net.
 //!
 //! It is also a checker. Whatever the seam forbids, or no sane reactor would ask, panics here with
 //! the name of the rule, where Linux would carry on with a wrong answer.
 
 use std::cell::{RefCell, RefMut};
+use std::fmt;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::calls::Calls;
 use super::link::{Link, ServerEnd, Stage};
-use super::world::{Watch, World, raise};
+use super::poller::Watch;
+use super::wait::Begun;
+use super::world::{World, raise};
 use crate::address::Address;
 use crate::clock::Now;
 use crate::error::Errno;
@@ -26,12 +30,28 @@ const ENOBUFS: Errno = Errno(105);
 const ENOTCONN: Errno = Errno(107);
 const EPROTO: Errno = Errno(71);
 
-/// The model kernel, to be given to a reactor. Made by [`Net::kernel`](super::Net::kernel).
+/// A model kernel, to be given to a reactor. Made by [`Net::kernel`](super::Net::kernel). A handle;
+/// clones are the same kernel, with one interest list, one ready list and one waker. With the last
+/// of them the kernel is gone, and what it watched is no longer watched.
 ///
 /// # Panics
 /// Its methods panic when their caller breaks a rule of [`Kernel`]; the message names the rule.
-pub struct Sim {
-    pub(super) world: Rc<RefCell<World>>,
+#[derive(Clone)]
+pub struct Sim(Rc<Seat>);
+
+/// One kernel's seat in its world.
+struct Seat {
+    world: Rc<RefCell<World>>,
+    kernel: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // While a panic unwinds the world may be borrowed, and then nobody asks any more.
+        if let Ok(mut world) = self.world.try_borrow_mut() {
+            world.remove_kernel(self.kernel);
+        }
+    }
 }
 
 /// A server's socket: an index that is reused lowest first, as fds are. It cannot be copied, so
@@ -48,8 +68,43 @@ pub struct SimSocket {
 pub struct SimListener(pub(super) usize);
 
 impl Sim {
+    pub(super) fn new(world: Rc<RefCell<World>>) -> Sim {
+        let kernel = world.borrow_mut().add_kernel();
+        Sim(Rc::new(Seat { world, kernel }))
+    }
+
+    /// What was called on this kernel so far, and how often its waker was written to.
+    pub fn calls(&self) -> Calls {
+        self.0.world.borrow().pollers[self.0.kernel].calls()
+    }
+
+    /// The world, in which this kernel acts from now on.
     fn world(&self) -> RefMut<'_, World> {
-        self.world.borrow_mut()
+        let mut world = self.0.world.borrow_mut();
+        world.switch_to(self.0.kernel);
+        world
+    }
+
+    /// As [`Sim::world`], for a call that counts.
+    fn call(&self, count: impl FnOnce(&mut Calls) -> &mut u64) -> RefMut<'_, World> {
+        let mut world = self.world();
+        *count(&mut world.pollers[self.0.kernel].counts) += 1;
+        world
+    }
+
+    /// Sleeps. The test's hook comes first, as nobody may hold the world while it runs.
+    fn sleep(&self, due: Option<Now>) {
+        let kernel = self.0.kernel;
+        let hook = self.world().begin_hook(kernel);
+        if let Some(act) = hook {
+            (act.borrow_mut())();
+            let mut world = self.world();
+            world.end_hook(kernel);
+            if world.look(kernel, due) {
+                return;
+            }
+        }
+        self.world().sleep(kernel, due);
     }
 }
 
@@ -79,7 +134,6 @@ impl World {
     fn recv(&mut self, socket: &SimSocket, room: usize, take: impl FnMut(&[u8])) -> Io {
         assert!(room > 0, "{socket:?}: a read into nothing would look like the peer's end");
         self.meanwhile();
-        self.calls.recvs += 1;
         let short = self.trigger == Trigger::Level && self.chance(|faults| faults.short_reads);
         let asked = if short { self.rng.piece(room) } else { room };
         let io = self.enter('r', socket).recv(asked, take);
@@ -91,7 +145,6 @@ impl World {
         let bytes: usize = runs.iter().map(|run| run.len()).sum();
         assert!(bytes > 0, "{socket:?}: a write of nothing");
         self.meanwhile();
-        self.calls.sends += 1;
         let short = self.chance(|faults| faults.short_writes);
         let allowed = if short { self.rng.piece(bytes + 1) - 1 } else { bytes };
         let link = self.enter('s', socket);
@@ -112,7 +165,6 @@ impl World {
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
         self.meanwhile();
-        self.calls.accepts += 1;
         self.note('a', listener.0 as u64);
         if self.descriptors_missing > 0 {
             self.descriptors_missing -= 1;
@@ -154,57 +206,73 @@ impl World {
     }
 }
 
+/// One poller watches a socket, or the same bytes would be read by two threads.
+fn assert_free(watch: &Option<Watch>, whose: &dyn fmt::Debug) {
+    if let Some(watch) = watch {
+        panic!("{whose:?} is watched already, by kernel {}", watch.kernel);
+    }
+}
+
+/// The watch, if it is this kernel's: to another poller it does not exist (`ENOENT`).
+fn own(watch: &mut Option<Watch>, kernel: usize) -> Option<&mut Watch> {
+    watch.as_mut().filter(|watch| watch.kernel == kernel)
+}
+
 impl Kernel for Sim {
     type Socket = SimSocket;
     type Listener = SimListener;
 
     fn now(&mut self) -> Now {
-        self.world().now
+        self.0.world.borrow().now
     }
 
     fn trigger(&self) -> Trigger {
-        self.world().trigger
+        self.0.world.borrow().trigger
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        Ok(self.world().wait(timeout))
+        let kernel = self.0.kernel;
+        let begun = self.call(|calls| &mut calls.waits).begin_wait(kernel, timeout);
+        if let Begun::Asleep(due) = begun {
+            self.sleep(due);
+        }
+        Ok(self.world().end_wait(kernel, timeout, begun))
     }
 
     fn ready(&self, nth: usize) -> Ready {
-        let world = self.world();
-        let length = world.ready.len();
-        *world.ready.get(nth).unwrap_or_else(|| panic!("event {nth} of a ready list of {length}"))
+        let ready = &self.0.world.borrow().pollers[self.0.kernel].ready;
+        let length = ready.len();
+        *ready.get(nth).unwrap_or_else(|| panic!("event {nth} of a ready list of {length}"))
     }
 
     fn waker(&self) -> Arc<dyn Wake> {
-        self.world().bell.clone()
+        self.0.world.borrow().pollers[self.0.kernel].bell.clone()
     }
 
     fn waker_seen(&mut self) {
-        let mut world = self.world();
-        world.calls.wakes_seen += 1;
-        world.bell.rung.store(false, Ordering::Release);
+        let world = self.call(|calls| &mut calls.wakes_seen);
+        world.pollers[self.0.kernel].bell.rung.store(false, Ordering::Release);
     }
 
     fn signals_seen(&mut self) -> usize {
-        std::mem::take(&mut self.world().signals)
+        std::mem::take(&mut self.world().pollers[self.0.kernel].signals)
     }
 
     fn watch_listener(&mut self, listener: &SimListener, number: usize) -> Result<(), Errno> {
-        let mut world = self.world();
-        world.calls.watches += 1;
+        let mut world = self.call(|calls| &mut calls.watches);
         world.note('l', listener.0 as u64);
         let watch = &mut world.listeners[listener.0].watch;
-        assert!(watch.is_none(), "{listener:?} is watched already");
-        let token = Token::listener(number);
-        *watch = Some(Watch { token, want: Interest::READ, edge: true });
+        assert_free(watch, listener);
+        let (kernel, token) = (self.0.kernel, Token::listener(number));
+        *watch = Some(Watch { kernel, token, want: Interest::READ, edge: true });
         Ok(())
     }
 
     fn rest_listener(&mut self, listener: &SimListener, number: usize, rest: bool) {
         let world = &mut *self.world();
-        let Some(watch) = &mut world.listeners[listener.0].watch else {
-            panic!("{listener:?} is to rest, but it is not watched");
+        let watch = own(&mut world.listeners[listener.0].watch, self.0.kernel);
+        let Some(watch) = watch else {
+            panic!("{listener:?} is to rest, but it is not watched by this kernel");
         };
         assert!(watch.token == Token::listener(number), "{listener:?} has another number");
         watch.want = match world.trigger {
@@ -212,16 +280,15 @@ impl Kernel for Sim {
             Trigger::Level if rest => Interest::NONE,
             Trigger::Level => Interest::READ,
         };
-        world.calls.rearms += 1;
+        world.pollers[self.0.kernel].counts.rearms += 1;
     }
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
-        self.world().accept(listener)
+        self.call(|calls| &mut calls.accepts).accept(listener)
     }
 
     fn close_listener(&mut self, listener: SimListener) {
-        let mut world = self.world();
-        world.calls.closes += 1;
+        let mut world = self.call(|calls| &mut calls.closes);
         world.note('L', listener.0 as u64);
         let listening = &mut world.listeners[listener.0];
         assert!(!listening.closed, "{listener:?} is closed already");
@@ -233,8 +300,7 @@ impl Kernel for Sim {
     }
 
     fn connect(&mut self, to: &Address) -> Result<SimSocket, Errno> {
-        let mut world = self.world();
-        world.calls.connects += 1;
+        let mut world = self.call(|calls| &mut calls.connects);
         if world.chance(|faults| faults.connect_refused) {
             return Err(ENETUNREACH);
         }
@@ -249,8 +315,7 @@ impl Kernel for Sim {
     }
 
     fn connected(&mut self, socket: &SimSocket) -> Result<bool, Errno> {
-        let mut world = self.world();
-        world.calls.errors += 1;
+        let mut world = self.call(|calls| &mut calls.errors);
         let link = world.enter('?', socket);
         match link.error.take() {
             Some(errno) => Err(errno),
@@ -260,29 +325,28 @@ impl Kernel for Sim {
     }
 
     fn watch(&mut self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
-        let mut world = self.world();
-        world.calls.watches += 1;
+        let mut world = self.call(|calls| &mut calls.watches);
         let readiness = world.enter('w', socket).readiness();
-        assert!(world.watch_of(socket).is_none(), "{socket:?} is watched already");
+        assert_free(world.watch_of(socket), socket);
         if world.chance(|faults| faults.watch_refused) {
             return Err([Errno::NOSPC, Errno::NOMEM][world.rng.below(2)]);
         }
         let want = if world.trigger == Trigger::Edge { Interest::BOTH } else { want };
         // ep_insert: what is ready at this moment counts as an edge.
-        *world.watch_of(socket) = Some(Watch { token, want, edge: readiness != 0 });
+        let (kernel, edge) = (self.0.kernel, readiness != 0);
+        *world.watch_of(socket) = Some(Watch { kernel, token, want, edge });
         Ok(())
     }
 
     fn rearm(&mut self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
-        let mut world = self.world();
-        world.calls.rearms += 1;
+        let mut world = self.call(|calls| &mut calls.rearms);
         world.enter('m', socket);
         assert!(world.trigger == Trigger::Level, "{socket:?} is rearmed under edge");
         if world.chance(|faults| faults.rearm_refused) {
             return Err(Errno::NOMEM);
         }
-        let Some(watch) = world.watch_of(socket) else {
-            panic!("{socket:?} is rearmed, but it is not watched");
+        let Some(watch) = own(world.watch_of(socket), self.0.kernel) else {
+            panic!("{socket:?} is rearmed, but it is not watched by this kernel");
         };
         assert!(watch.token == token, "{socket:?} is watched under another token");
         assert!(watch.want != want, "{socket:?} is rearmed to what it has: a call for nothing");
@@ -293,7 +357,7 @@ impl Kernel for Sim {
     fn recv(&mut self, socket: &SimSocket, into: &mut [u8]) -> Io {
         let room = into.len();
         let mut at = 0;
-        self.world().recv(socket, room, |piece| {
+        self.call(|calls| &mut calls.recvs).recv(socket, room, |piece| {
             into[at..at + piece.len()].copy_from_slice(piece);
             at += piece.len();
         })
@@ -301,21 +365,21 @@ impl Kernel for Sim {
 
     fn recv_spare(&mut self, socket: &SimSocket, into: &mut Vec<u8>) -> Io {
         let room = into.capacity() - into.len();
-        self.world().recv(socket, room, |piece| into.extend_from_slice(piece))
+        self.call(|calls| &mut calls.recvs)
+            .recv(socket, room, |piece| into.extend_from_slice(piece))
     }
 
     fn send(&mut self, socket: &SimSocket, bytes: &[u8]) -> Io {
-        self.world().send(socket, &[bytes])
+        self.call(|calls| &mut calls.sends).send(socket, &[bytes])
     }
 
     fn send_vectored(&mut self, socket: &SimSocket, runs: &[IoSlice<'_>]) -> Io {
         let runs: Vec<&[u8]> = runs.iter().map(|run| &run[..]).collect();
-        self.world().send(socket, &runs)
+        self.call(|calls| &mut calls.sends).send(socket, &runs)
     }
 
     fn finish(&mut self, socket: &SimSocket) {
-        let mut world = self.world();
-        world.calls.finishes += 1;
+        let mut world = self.call(|calls| &mut calls.finishes);
         let link = world.enter('f', socket);
         assert!(link.is_connected(), "{socket:?} is finished before it is connected");
         link.finish();
@@ -325,14 +389,12 @@ impl Kernel for Sim {
     }
 
     fn take_error(&mut self, socket: &SimSocket) -> Option<Errno> {
-        let mut world = self.world();
-        world.calls.errors += 1;
+        let mut world = self.call(|calls| &mut calls.errors);
         world.enter('e', socket).error.take()
     }
 
     fn close(&mut self, socket: SimSocket, how: Farewell) {
-        let mut world = self.world();
-        world.calls.closes += 1;
+        let mut world = self.call(|calls| &mut calls.closes);
         world.enter('x', &socket).close(how == Farewell::Reset);
         world.remove_socket(socket.index);
         world.forget(socket.link);

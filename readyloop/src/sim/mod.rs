@@ -1,4 +1,4 @@
-//! The simulator: a kernel, a network and its clients in memory, all decided by one seed.
+//! The simulator: kernels, a network and its clients in memory, all decided by one seed.
 //!
 //! The production reactor runs on [`Sim`] as it runs on Linux, so a server, with your own handler,
 //! can be driven through every split, stall, stale event and reset that Linux allows, in
@@ -41,10 +41,18 @@
 //! - **Readiness.** Level and edge as in epoll(7). An edge is raised by an arrival, an end, an
 //!   error, by room after a write that was short or would have blocked, and by what is ready when a
 //!   socket is first watched.
-//! - **Time.** Virtual nanoseconds. A wait that has nothing to wait for jumps to its timeout.
+//! - **Time.** Virtual nanoseconds. A wait that has nothing to wait for jumps to its timeout, or to
+//!   an earlier one at which another kernel's last wait was to end: no thread oversleeps because
+//!   another one was stepped.
+//! - **Threads.** As steps that the test interleaves: each reactor has a kernel of its own
+//!   ([`Net::kernel`]) and is stepped by its turns, a worker by its steps. Clock, network, faults
+//!   and descriptors are the process's: what one kernel has accepted, another may watch, read and
+//!   close. Inside of a step nobody else acts, except at the moment that matters most: while a
+//!   reactor sleeps ([`Net::while_asleep`]).
 //!
-//! Not modelled: packets, congestion, keep-alive, the cost of anything, and threads. Everything
-//! here is used from one thread, except for the waker.
+//! Not modelled: packets, congestion, keep-alive, the cost of anything, and two threads inside of
+//! their steps at once, as on two processors: what is shared without a kernel in between (a mailbox,
+//! say) needs tests of its own. Everything here is used from one thread, except for the wakers.
 //!
 //! # Invariants
 //! The same seed, faults and acts of the test give the same history, byte for byte and event for
@@ -55,7 +63,9 @@ mod client;
 mod faults;
 mod kernel;
 mod link;
+mod poller;
 mod rng;
+mod wait;
 mod world;
 
 #[cfg(test)]
@@ -65,11 +75,11 @@ use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Now;
 use crate::kernel::Trigger;
+use wait::Hook;
 use world::{Listening, World};
 
 pub use calls::Calls;
@@ -95,13 +105,16 @@ impl Net {
         Net { world: Rc::new(RefCell::new(World::new(seed, trigger, faults))), seed }
     }
 
-    /// The kernel of this net, for the one reactor that it serves: two handles are the same kernel,
-    /// with one interest list and one waker.
+    /// A new kernel of this net, for one reactor: its own interest list, ready list and waker.
+    /// Handles on the same kernel are clones of what this returns: a reactor and its setup need the
+    /// same one, or the reactor's mail would ring the bell of another.
+    ///
+    /// A kernel counts for [`Net::is_quiet`] as long as there is a handle on it.
     pub fn kernel(&self) -> Sim {
-        Sim { world: self.world.clone() }
+        Sim::new(self.world.clone())
     }
 
-    /// A new listening socket, to be given to the reactor. The first one is number 0 for
+    /// A new listening socket, to be given to a reactor. The first one is number 0 for
     /// [`Net::connect`], the next one 1.
     pub fn listener(&self) -> SimListener {
         let mut world = self.world.borrow_mut();
@@ -151,10 +164,11 @@ impl Net {
         world.now = world.now + span;
     }
 
-    /// What the server has called so far.
+    /// What the server has called so far, on all kernels, also on those that are gone. For one
+    /// kernel there is [`Sim::calls`].
     pub fn calls(&self) -> Calls {
         let world = self.world.borrow();
-        Calls { wakes: world.bell.rings.load(Ordering::Relaxed), ..world.calls }
+        world.pollers.iter().fold(Calls::default(), |calls, poller| calls + poller.calls())
     }
 
     /// Changes the faults from now on.
@@ -167,22 +181,27 @@ impl Net {
     }
 
     /// Whether the server has nothing left to do until the test or the clock acts: nothing is in
-    /// flight, nothing true is ready, and the last wait was willing to sleep and found nothing.
+    /// flight, nothing true is ready for any kernel, and each kernel's last wait was willing to
+    /// sleep and found nothing, after the last wait of any kernel that did not. Kernels whose last
+    /// handle was dropped do not count.
+    ///
+    /// What has no kernel, such as a worker, is the test's to ask; so is mail that the test itself
+    /// left to a reactor after its last turn.
     pub fn is_quiet(&self) -> bool {
         self.world.borrow().is_quiet()
     }
 
-    /// Calls `turn` until [`Net::is_quiet`]. Meanwhile no wait jumps to its timeout, so that no
+    /// Calls `turn`, which steps every reactor, until [`Net::is_quiet`]. Meanwhile no wait jumps to its timeout, so that no
     /// timer fires only because everything else is done. Returns how many turns it took.
     ///
     /// # Panics
     /// When the net is not quiet after `turns_max` turns: the server spins, or it is starved.
     pub fn settle(&self, turns_max: usize, mut turn: impl FnMut()) -> usize {
-        self.world.borrow_mut().held = true;
+        let held = std::mem::replace(&mut self.world.borrow_mut().held, true);
         for turns in 1..=turns_max {
             turn();
             if self.is_quiet() {
-                self.world.borrow_mut().held = false;
+                self.world.borrow_mut().held = held;
                 return turns;
             }
         }
@@ -200,9 +219,36 @@ impl Net {
         self.world.borrow_mut().descriptors_missing = accepts;
     }
 
-    /// Asks the server to end, as `SIGTERM` does.
+    /// Asks the server to end, as `SIGTERM` does. Of all kernels, the one that was made first hears
+    /// it, and nobody once that one is gone.
+    ///
+    /// # Panics
+    /// When no kernel was made yet.
     pub fn signal(&self) {
-        self.world.borrow_mut().signals += 1;
+        let mut world = self.world.borrow_mut();
+        let first = world.pollers.first_mut().expect("a test makes a kernel before it signals one");
+        first.signals += 1;
+    }
+
+    /// From now on `act` is called, once, in each wait that is willing to sleep and finds nothing
+    /// ready: the reactor has announced its sleep, and `act` does what other threads do at that
+    /// moment. Then the wait looks again, so that a wake by `act` ends the sleep. One that was lost
+    /// shows: the wait sleeps on, which counts in [`Calls::asleep`] or moves the clock. Waits inside of `act`, by other reactors that it steps, do not call it again.
+    ///
+    /// `act` may use this net and its clients freely. It is kept by the net: if it holds handles on
+    /// the net in turn, directly or through a reactor, neither is freed before [`Net::no_hook`].
+    /// It replaces the `act` of an earlier call.
+    pub fn while_asleep(&self, act: impl FnMut() + 'static) {
+        let act: Hook = Rc::new(RefCell::new(act));
+        let former = self.world.borrow_mut().hook.replace(act);
+        // It may own handles that reach for the world when they are dropped: so not before now.
+        drop(former);
+    }
+
+    /// Undoes [`Net::while_asleep`].
+    pub fn no_hook(&self) {
+        let former = self.world.borrow_mut().hook.take();
+        drop(former);
     }
 
     /// A number for the whole history of calls, events and times: equal for equal histories.
@@ -214,12 +260,13 @@ impl Net {
 impl fmt::Debug for Net {
     /// What a failed test must print to be run again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = self.calls();
         let world = self.world.borrow();
         f.debug_struct("Net")
             .field("seed", &self.seed)
             .field("trigger", &world.trigger)
             .field("faults", &world.faults)
-            .field("calls", &world.calls)
+            .field("calls", &calls)
             .finish_non_exhaustive()
     }
 }

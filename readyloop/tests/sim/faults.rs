@@ -117,9 +117,10 @@ fn a_framer_that_breaks_its_contract_is_found_out_and_spins_nothing() {
     for step in [frame(0..0, 0), frame(0..1, 99), frame(0..99, 1), frame(backwards, 2)] {
         let reasons = Rc::new(RefCell::new(Vec::new()));
         let net = Net::new(0, Trigger::Level, Faults::none());
-        let setup = Setup::new(&net.kernel(), vec![net.listener()], Limits::default());
+        let kernel = net.kernel();
+        let setup = Setup::new(&kernel, vec![net.listener()], Limits::default());
         let handler = Holder(step.clone(), reasons.clone());
-        let mut reactor = Reactor::new(net.kernel(), setup, handler).unwrap();
+        let mut reactor = Reactor::new(kernel, setup, handler).unwrap();
         let client = net.connect(0);
         client.send(b"abc");
         client.finish();
@@ -131,12 +132,13 @@ fn a_framer_that_breaks_its_contract_is_found_out_and_spins_nothing() {
 #[test]
 fn a_panic_is_reported_with_its_session_and_its_message() {
     let net = Net::new(0, Trigger::Level, Faults::none());
-    let mut setup = Setup::new(&net.kernel(), vec![net.listener()], Limits::default());
+    let kernel = net.kernel();
+    let mut setup = Setup::new(&kernel, vec![net.listener()], Limits::default());
     let (sender, incidents) = std::sync::mpsc::channel();
     setup.report = Arc::new(move |incident| sender.send(incident).unwrap());
     let step = Step::Frame { frame: 0..1, consumed: 1 };
     let handler = Holder(step, Rc::default());
-    let mut reactor = Reactor::new(net.kernel(), setup, handler).unwrap();
+    let mut reactor = Reactor::new(kernel, setup, handler).unwrap();
     net.connect(0).send(b"abc");
     net.settle(1000, || assert!(reactor.turn().unwrap()));
     let incident = incidents.try_recv().unwrap();

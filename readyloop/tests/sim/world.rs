@@ -144,9 +144,10 @@ impl World {
         let facts = Rc::new(RefCell::new(Vec::new()));
         let frame_bytes_max = limits.frame_bytes_max;
         let probe = Probe { facts: facts.clone(), react, frame_bytes_max };
-        let setup = Setup::new(&net.kernel(), vec![net.listener()], limits);
+        let kernel = net.kernel();
+        let setup = Setup::new(&kernel, vec![net.listener()], limits);
         let remote = setup.remote();
-        let reactor = Reactor::new(net.kernel(), setup, probe).unwrap();
+        let reactor = Reactor::new(kernel, setup, probe).unwrap();
         World { net, reactor, remote, facts }
     }
 

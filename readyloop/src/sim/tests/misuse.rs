@@ -109,6 +109,43 @@ fn a_second_watch() {
 }
 
 #[test]
+#[should_panic(expected = "is watched already, by kernel 0")]
+fn a_second_watch_by_another_kernel() {
+    let (bench, _client, socket, token) = bench();
+    let _ = bench.net.kernel().watch(&socket, token, Interest::READ);
+}
+
+#[test]
+#[should_panic(expected = "is not watched by this kernel")]
+fn a_rearm_of_what_another_kernel_watches() {
+    let (bench, _client, socket, token) = bench();
+    let _ = bench.net.kernel().rearm(&socket, token, Interest::BOTH);
+}
+
+#[test]
+#[should_panic(expected = "is not watched by this kernel")]
+fn a_rest_of_a_listener_that_another_kernel_watches() {
+    let (mut bench, ..) = bench();
+    let _ = bench.kernel.watch_listener(&bench.listener, 0);
+    bench.net.kernel().rest_listener(&bench.listener, 0, true);
+}
+
+#[test]
+#[should_panic(expected = "kernel 0 waits inside of its own wait")]
+fn a_wait_of_the_kernel_that_sleeps() {
+    let (mut bench, ..) = bench();
+    let mut same = bench.kernel.clone();
+    bench.net.while_asleep(move || assert_eq!(same.wait(None), Ok(0)));
+    bench.wait(None);
+}
+
+#[test]
+#[should_panic(expected = "makes a kernel before it signals")]
+fn a_signal_to_no_kernel() {
+    Net::new(1, Trigger::Level, Faults::none()).signal();
+}
+
+#[test]
 #[should_panic(expected = "is watched already")]
 fn a_second_watch_of_a_listener() {
     let (mut bench, ..) = bench();

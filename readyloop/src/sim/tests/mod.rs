@@ -4,6 +4,7 @@ mod bytes;
 mod callers;
 mod ends;
 mod hostile;
+mod kernels;
 mod misuse;
 mod readiness;
 
@@ -18,6 +19,12 @@ const W: u32 = Ready::WRITABLE;
 const E: u32 = Ready::ERROR;
 const H: u32 = Ready::HANGUP;
 const P: u32 = Ready::PEER_FINISHED;
+
+/// What a wait of this kernel reports.
+fn told(kernel: &mut Sim, timeout: Option<Duration>) -> Vec<(Token, u32)> {
+    let length = kernel.wait(timeout).unwrap();
+    (0..length).map(|nth| kernel.ready(nth)).map(|r| (r.token, r.flags)).collect()
+}
 
 /// A net with one listener, driven call by call.
 struct Bench {
@@ -72,8 +79,7 @@ impl Bench {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Vec<(Token, u32)> {
-        let length = self.kernel.wait(timeout).unwrap();
-        (0..length).map(|nth| self.kernel.ready(nth)).map(|r| (r.token, r.flags)).collect()
+        told(&mut self.kernel, timeout)
     }
 
     fn recv(&mut self, socket: &SimSocket, asked: usize) -> Io {
