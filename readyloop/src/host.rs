@@ -4,10 +4,12 @@
 //! other one is `Lanes`, which hands them to workers. Chosen at compile time, so what runs in place
 //! pays nothing for what could run elsewhere.
 
+use std::ops::Range;
+
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::context::{Context, Peer};
-use crate::framers::Framer;
+use crate::framers::{Framer, Step};
 use crate::handler::Handler;
 use crate::id::SessionId;
 use crate::incident::Incident;
@@ -25,6 +27,15 @@ pub enum News {
     PeerFinished,
     /// The reactor is about to close it.
     Closing(CloseReason),
+}
+
+/// How far some bytes were handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// How many of them are done with.
+    pub consumed: usize,
+    /// How many bytes the framer wants, from the first one that was not handled.
+    pub wanted: usize,
 }
 
 /// What the reactor keeps for each session on behalf of its host.
@@ -63,6 +74,27 @@ pub trait Host {
         frame: &[u8],
     );
 
+    /// Cuts `input`, from behind its first `consumed` bytes, into frames, until the bytes or the
+    /// session's will to read end.
+    #[inline]
+    fn cut(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        framer: &mut Self::Framer,
+        session: &mut Self::Session,
+        input: &mut [u8],
+        mut consumed: usize,
+    ) -> Cut {
+        while consumed < input.len() && sessions.still_reads(id) {
+            match deliver_one(self, sessions, id, framer, session, &mut input[consumed..]) {
+                Ok(used) => consumed += used,
+                Err(wanted) => return Cut { consumed, wanted },
+            }
+        }
+        Cut { consumed, wanted: 0 }
+    }
+
     /// Anything else.
     fn tell(
         &mut self,
@@ -72,11 +104,11 @@ pub trait Host {
         news: News,
     );
 
-    /// A session is over; handlers knew it as `name`.
+    /// A session is over; the first id is that of its slot, by the second one handlers knew it.
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        name: SessionId,
+        ids: (SessionId, SessionId),
         session: Self::Session,
         reason: CloseReason,
     );
@@ -169,7 +201,7 @@ impl<H: Handler> Host for H {
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        name: SessionId,
+        (_, name): (SessionId, SessionId),
         session: H::Session,
         reason: CloseReason,
     ) {
@@ -179,6 +211,52 @@ impl<H: Handler> Host for H {
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
         self.on_connect_failed(name, reason, &mut Context::here(sessions, name));
     }
+}
+
+/// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes
+/// the framer wants before it is asked again.
+#[inline(always)]
+pub fn deliver_one<H: Host + ?Sized>(
+    host: &mut H,
+    sessions: &mut Sessions,
+    id: SessionId,
+    framer: &mut H::Framer,
+    session: &mut H::Session,
+    input: &mut [u8],
+) -> Result<usize, usize> {
+    let (frame, consumed) = next_frame(framer, sessions, input)?;
+    sessions.stats.frames += 1;
+    host.frame(sessions, id, session, &input[frame]);
+    Ok(consumed)
+}
+
+/// Where the first frame of `input` lies, and how many bytes are done with it; or how many bytes
+/// the framer wants before it is asked again. What must be refused is noted in `sessions`.
+#[inline(always)]
+pub fn next_frame(
+    framer: &mut impl Framer,
+    sessions: &mut Sessions,
+    input: &mut [u8],
+) -> Result<(Range<usize>, usize), usize> {
+    let refusal = match framer.next(input) {
+        Step::Frame { frame, consumed }
+            if consumed >= 1 && consumed <= input.len() && input.get(frame.clone()).is_some() =>
+        {
+            return Ok((frame, consumed));
+        }
+        Step::NeedMore { at_least } => {
+            let wanted = at_least.max(input.len() + 1);
+            if wanted <= sessions.limits().frame_bytes_max {
+                return Err(wanted);
+            }
+            CloseReason::FrameTooLong
+        }
+        Step::Frame { .. } => CloseReason::FramerBroke,
+        Step::Malformed(why) => CloseReason::Malformed(why),
+        Step::TooLong => CloseReason::FrameTooLong,
+    };
+    sessions.refusal = Some(refusal);
+    Err(0)
 }
 
 /// Tells a handler its news.

@@ -35,6 +35,7 @@ impl Bell {
     }
 
     /// Lets the reader know. What it is to find must be in place already.
+    #[inline]
     pub fn ring(&self) {
         if self.state.swap(MAIL, Ordering::AcqRel) == ASLEEP {
             self.waker.wake();
@@ -116,6 +117,7 @@ impl<M> Mailbox<M> {
         self.post_within(mail, usize::MAX, None)
     }
 
+    #[inline(always)]
     fn post_within(
         &self,
         mail: M,

@@ -116,6 +116,29 @@ impl Page {
         place
     }
 
+    /// Enters `id` with `bytes` that were written elsewhere, if there is room. Nobody may be the
+    /// writer.
+    #[inline]
+    pub fn enter_with(&mut self, id: SessionId, bytes: &[u8]) -> Option<u32> {
+        let start = self.len;
+        let end = start + bytes.len();
+        let place = self.bytes.get_mut(start..end)?;
+        place.copy_from_slice(bytes);
+        debug_assert!(self.writer == no_writer());
+        self.entries.push(Entry { id, start: start as u32 });
+        self.len = end;
+        Some(self.entries.len() as u32)
+    }
+
+    /// The only entry, if there is one and no other.
+    #[inline]
+    pub fn only(&self) -> Option<(SessionId, &[u8])> {
+        match self.entries[..] {
+            [Entry { id, start }] => Some((id, &self.bytes[start as usize..self.len])),
+            _ => None,
+        }
+    }
+
     /// Ends the writer's writing. If it has written nothing, its entry is gone, and it is returned.
     #[inline(always)]
     pub fn end(&mut self) -> Option<SessionId> {

@@ -82,7 +82,7 @@ pub struct Record {
 }
 
 /// Room for answers that an empty record has, in bytes.
-const PAGE_BYTES: usize = 2 << 10;
+const PAGE_BYTES: usize = 128;
 /// Room that it keeps when it was more.
 const PAGE_BYTES_KEPT: usize = 16 << 10;
 const WISHES_KEPT: usize = 64;
@@ -264,8 +264,11 @@ impl Record {
     }
 
     /// Empty again, with the room it had if that is not much.
+    #[inline]
     pub fn clear(&mut self) {
-        empty(&mut self.wishes, WISHES_KEPT);
+        if !self.wishes.is_empty() {
+            empty(&mut self.wishes, WISHES_KEPT);
+        }
         self.page.clear();
         if self.page.room() > PAGE_BYTES_KEPT {
             self.page = Page::new(PAGE_BYTES);

@@ -73,6 +73,7 @@ impl<L> Crew<L> {
     }
 
     /// Waits until this worker, or any other, is called.
+    #[cold]
     fn sleep<'a>(&'a self, mut queue: MutexGuard<'a, Queue<L>>) -> MutexGuard<'a, Queue<L>> {
         queue.asleep += 1;
         while queue.called == 0 && !queue.closed {
@@ -83,6 +84,7 @@ impl<L> Crew<L> {
         queue
     }
 
+    #[inline]
     fn hand_out(&self, mut queue: MutexGuard<'_, Queue<L>>) -> Option<L> {
         let lane = queue.lanes.pop_front();
         self.call_next(queue);
@@ -90,10 +92,15 @@ impl<L> Crew<L> {
     }
 
     /// Calls one more worker if lanes are left and nobody is on the way to them.
-    fn call_next(&self, mut queue: MutexGuard<'_, Queue<L>>) {
-        if queue.lanes.is_empty() || queue.called > 0 || queue.asleep == 0 {
-            return;
+    #[inline]
+    fn call_next(&self, queue: MutexGuard<'_, Queue<L>>) {
+        if !queue.lanes.is_empty() && queue.called == 0 && queue.asleep > 0 {
+            self.call(queue);
         }
+    }
+
+    #[cold]
+    fn call(&self, mut queue: MutexGuard<'_, Queue<L>>) {
         queue.called += 1;
         drop(queue);
         self.wake.notify_one();

@@ -21,26 +21,63 @@ pub struct Lane<H: Handler> {
     /// The session, as handlers know it; `SessionId::NONE` carries what a worker asks for when it
     /// starts.
     pub name: SessionId,
-    /// The user's state, between `on_open` and `on_close`.
-    pub session: Option<H::Session>,
+    /// How far its session has come, for handlers.
+    pub stage: Stage<H::Session>,
     /// Its timers, when it is at home.
     pub timers: Option<Box<LaneTimers>>,
     /// What is to be done, while it is away.
     pub batch: Option<Box<Batch<H::Framer>>>,
+}
+
+/// How far a session has come, for handlers; with the user's state, between `on_open` and
+/// `on_close`.
+pub enum Stage<S> {
+    /// No handler has met it.
+    Unmet,
+    /// Frames are delivered.
+    Open(S),
     /// Its end has been asked for: no more frames.
-    pub ended: bool,
+    Ended(S),
+    /// It is over, or it never began.
+    Over,
+}
+
+impl<S> Stage<S> {
+    /// The user's state.
+    #[inline]
+    pub fn session(&mut self) -> Option<&mut S> {
+        match self {
+            Stage::Open(session) | Stage::Ended(session) => Some(session),
+            Stage::Unmet | Stage::Over => None,
+        }
+    }
+
+    /// Whether nothing more is sent, and no more frames are delivered.
+    #[inline]
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Stage::Ended(_) | Stage::Over)
+    }
+
+    /// From now on, nothing is.
+    #[inline]
+    pub fn end(&mut self) {
+        if let Stage::Open(_) | Stage::Unmet = self {
+            *self = match std::mem::replace(self, Stage::Over) {
+                Stage::Open(session) => Stage::Ended(session),
+                _ => Stage::Over,
+            };
+        }
+    }
 }
 
 /// What travels with a lane: to the worker what is to be done, and home what was asked for.
 pub struct Batch<F> {
-    /// What is to be done, in order: the length of a frame, or `EVENT` for the next event.
-    tasks: Vec<usize>,
+    /// What is to be done, in order: where a frame lies in `bytes`, or `EVENT` for the next event.
+    tasks: Vec<(usize, usize)>,
     /// How many of them are done.
     done: usize,
-    /// The frames, one behind the other.
+    /// The frames, in order, perhaps with what framed them.
     bytes: Vec<u8>,
-    /// How many of these bytes are done.
-    read: usize,
     events: VecDeque<Event>,
     /// The framer that `on_open` has made, on its way to the reactor.
     pub framer: Option<F>,
@@ -48,8 +85,8 @@ pub struct Batch<F> {
     pub record: Record,
 }
 
-/// Stands for an event among the lengths of frames.
-const EVENT: usize = usize::MAX;
+/// Stands for an event among the places of frames.
+const EVENT: (usize, usize) = (usize::MAX, usize::MAX);
 
 /// One thing to be done.
 pub enum Task {
@@ -74,7 +111,7 @@ pub enum Event {
 }
 
 /// Room that an empty batch keeps.
-const TASKS_KEPT: usize = 1024;
+const TASKS_KEPT: usize = 512;
 const BYTES_KEPT: usize = 16 << 10;
 /// What a frame is counted as besides its bytes, when a lane's length is bounded.
 const TASK_BYTES: usize = 16;
@@ -82,7 +119,7 @@ const TASK_BYTES: usize = 16;
 impl<H: Handler> Lane<H> {
     /// The lane of a session that no handler has met.
     pub fn new(name: SessionId) -> Box<Lane<H>> {
-        Box::new(Lane { name, session: None, timers: None, batch: None, ended: false })
+        Box::new(Lane { name, stage: Stage::Unmet, timers: None, batch: None })
     }
 }
 
@@ -93,7 +130,6 @@ impl<F> Batch<F> {
             tasks: Vec::new(),
             done: 0,
             bytes: Vec::new(),
-            read: 0,
             events: VecDeque::new(),
             framer: None,
             record: Record::new(census),
@@ -108,7 +144,7 @@ impl<F> Batch<F> {
             && self.tasks.len() < self.tasks.capacity()
             && self.size() + frame.len() + TASK_BYTES <= bytes_max;
         if fits {
-            self.tasks.push(frame.len());
+            self.tasks.push((self.bytes.len(), self.bytes.len() + frame.len()));
             self.bytes.extend_from_slice(frame);
         }
         fits
@@ -116,14 +152,33 @@ impl<F> Batch<F> {
 
     /// Adds a frame.
     pub fn push_frame(&mut self, frame: &[u8]) {
+        self.tasks.push((self.bytes.len(), self.bytes.len() + frame.len()));
         self.bytes.extend_from_slice(frame);
-        self.tasks.push(frame.len());
+    }
+
+    /// Adds a frame that lies in bytes which are still to be added: this much `further` than those
+    /// that are here.
+    #[inline(always)]
+    pub fn push_ahead(&mut self, further: usize, frame: Range<usize>) {
+        let here = self.bytes.len() + further;
+        self.tasks.push((here + frame.start, here + frame.end));
+    }
+
+    /// Adds the bytes in which frames lie that were added before.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Adds anything else.
     pub fn push(&mut self, event: Event) {
         self.tasks.push(EVENT);
         self.events.push_back(event);
+    }
+
+    /// How many frames and events there are.
+    #[inline]
+    pub fn frames(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Memory that it takes, in bytes, as far as it was filled.
@@ -140,9 +195,7 @@ impl<F> Batch<F> {
         if task == EVENT {
             return self.events.pop_front().map(Task::Event);
         }
-        let begin = self.read;
-        self.read += task;
-        Some(Task::Frame(begin..self.read))
+        Some(Task::Frame(task.0..task.1))
     }
 
     /// The bytes of a frame, and the record for what it makes the handler ask for.
@@ -158,10 +211,15 @@ impl<F> Batch<F> {
     }
 
     /// Empty again, with the room it had if that is not much.
+    #[inline]
     pub fn clear(&mut self) {
         empty(&mut self.tasks, TASKS_KEPT);
         empty(&mut self.bytes, BYTES_KEPT);
-        (self.done, self.read) = (0, 0);
+        self.done = 0;
+        if self.events.capacity() > 0 {
+            // Events are few in a session's life: no room is kept for them.
+            self.events = VecDeque::new();
+        }
         self.record.clear();
     }
 }

@@ -25,7 +25,7 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::handler::Handler;
-use crate::host::{Host, News, Seats};
+use crate::host::{Cut, Host, News, Seats, next_frame};
 use crate::id::SessionId;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
@@ -34,8 +34,8 @@ use crate::session::Holds;
 use crate::sessions::Sessions;
 
 use crew::Crew;
-use desk::Desk;
 pub use desk::Late;
+use desk::{Desk, Timers};
 use lane::{Batch, Event, Lane};
 use stall::{Post, Watch};
 pub use worker::Worker;
@@ -66,14 +66,18 @@ pub struct Lanes<H: Handler> {
     away: usize,
     /// The last tasks of those whose slot was freed while their lane was away, by name.
     orphans: HashMap<SessionId, Box<Batch<H::Framer>>>,
+    timers: Timers,
     /// Empty batches.
     spare: Vec<Box<Batch<H::Framer>>>,
     lane_bytes_max: usize,
     watch: Watch,
 }
 
-/// Batches kept for the next trip: a full ready list of them.
-const SPARE_KEPT: usize = 256;
+/// Batches kept for the next trip: a ready list half full of them.
+const SPARE_KEPT: usize = 128;
+
+/// What a handler knows of a session that has ended.
+const NOTHING_WAITS: (usize, bool) = (0, false);
 
 impl<H: Handler> Shared<H> {
     fn batch(&self) -> Box<Batch<H::Framer>> {
@@ -106,6 +110,7 @@ impl<H: Handler> Lanes<H> {
             leaving: Vec::new(),
             away: 0,
             orphans: HashMap::new(),
+            timers: Timers::default(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
             watch: Watch::new(workers, limits.stall_timeout),
@@ -124,13 +129,17 @@ impl<H: Handler> Lanes<H> {
         id: SessionId,
         desk: &'d mut Desk<H>,
     ) -> &'d mut Box<Batch<H::Framer>> {
-        if desk.pending.is_none() {
-            self.listed.push(id);
-        }
-        desk.pending.get_or_insert_with(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()))
+        desk.pending.get_or_insert_with(|| self.begin_trip(id))
     }
 
-    /// The first frame of a trip, or one that makes the lane full, or for which memory must be asked.
+    /// Room for the first frame of a trip.
+    #[inline(never)]
+    fn begin_trip(&mut self, id: SessionId) -> Box<Batch<H::Framer>> {
+        self.listed.push(id);
+        self.spare.pop().unwrap_or_else(|| self.shared.batch())
+    }
+
+    /// A frame that makes the lane full, or for which memory must be asked.
     #[inline(never)]
     fn frame_slowly(
         &mut self,
@@ -146,17 +155,19 @@ impl<H: Handler> Lanes<H> {
         }
     }
 
-    /// Lets a lane go, with what its handler may know of the session.
+    /// Lets a lane go, with what its handler may know of the session: the bytes that wait for its
+    /// peer, and whether it stands over the high mark.
+    #[inline]
     fn leave(
         &mut self,
-        sessions: &Sessions,
-        id: SessionId,
+        now: Now,
+        waits: (usize, bool),
         mut lane: Box<Lane<H>>,
         mut batch: Box<Batch<H::Framer>>,
     ) {
         let record = &mut batch.record;
-        record.now = sessions.now;
-        (record.queued_bytes, record.paused) = sessions.waits_to_be_sent(id);
+        record.now = now;
+        (record.queued_bytes, record.paused) = waits;
         lane.batch = Some(batch);
         self.away += 1;
         self.leaving.push(lane);
@@ -181,51 +192,51 @@ impl<H: Handler> Lanes<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.away -= usize::from(lane.name != SessionId::NONE);
         let id = sessions.slot(lane.name);
-        desk::play(sessions, seats, id, lane.name, &mut batch.record);
+        desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.record);
         let framer = batch.framer.take();
         sessions.stats.opened += u64::from(framer.is_some());
-        let holds = sessions.get(id).map(|session| session.holds);
-        let (Some(holds), Some((late, desk))) = (holds, seats.seat(id)) else {
-            return self.arrive_late(sessions, lane, batch);
+        let here = sessions.get(id).map(|session| session.holds.has(Holds::LANE));
+        let (Some(is_held), Some((late, desk))) = (here, seats.seat(id)) else {
+            return self.arrive_late(sessions.now, lane, batch);
         };
         if framer.is_some() {
             *late = Late(framer);
         }
-        if !batch.is_done() {
-            batch.record.clear();
-            self.leave(sessions, id, lane, batch);
-        } else {
+        let next = if batch.is_done() {
             self.put_away(batch);
-            match desk.pending.take() {
-                Some(batch) => self.leave(sessions, id, lane, batch),
-                None => desk.home = Some(lane),
+            desk.pending.take()
+        } else {
+            batch.record.clear();
+            Some(batch)
+        };
+        let is_introduced = late.0.is_some();
+        let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
+        match next {
+            Some(batch) => {
+                let waits = sessions.waits_to_be_sent(id).unwrap_or_default();
+                self.leave(sessions.now, waits, lane, batch);
             }
+            None => desk.home = Some(lane),
         }
-        if holds.has(Holds::LANE) && late.0.is_some() {
-            let waits = desk.pending.as_ref().map_or(0, |batch| batch.size());
-            if waits <= self.lane_bytes_max / 2 {
-                sessions.release(id, Holds::LANE);
-            }
+        if is_held && is_introduced && waiting <= self.lane_bytes_max / 2 {
+            sessions.release(id, Holds::LANE);
         }
     }
 
     /// A lane is home whose session has ended meanwhile.
-    fn arrive_late(
-        &mut self,
-        sessions: &Sessions,
-        lane: Box<Lane<H>>,
-        mut batch: Box<Batch<H::Framer>>,
-    ) {
+    #[cold]
+    fn arrive_late(&mut self, now: Now, lane: Box<Lane<H>>, mut batch: Box<Batch<H::Framer>>) {
         if !batch.is_done() {
             batch.record.clear();
-            return self.leave(sessions, SessionId::NONE, lane, batch);
+            return self.leave(now, NOTHING_WAITS, lane, batch);
         }
         self.put_away(batch);
         if let Some(last) = self.orphans.remove(&lane.name) {
-            self.leave(sessions, SessionId::NONE, lane, last);
+            self.leave(now, NOTHING_WAITS, lane, last);
         }
     }
 
+    #[inline]
     fn put_away(&mut self, mut batch: Box<Batch<H::Framer>>) {
         if self.spare.len() < SPARE_KEPT {
             batch.clear();
@@ -255,17 +266,56 @@ impl<H: Handler> Host for Lanes<H> {
 
     #[inline(always)]
     fn frame(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Desk<H>, frame: &[u8]) {
-        if let Some(batch) = &mut desk.pending
-            && batch.push_frame_at_once(frame, self.lane_bytes_max)
-        {
-            return;
+        let bytes_max = self.lane_bytes_max;
+        if !self.pending(id, desk).push_frame_at_once(frame, bytes_max) {
+            self.frame_slowly(sessions, id, desk, frame);
         }
-        self.frame_slowly(sessions, id, desk, frame);
+    }
+
+    /// Many frames of one read are copied at once, with what framed them. A lane becomes longer than
+    /// it should be by one read at the most.
+    fn cut(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        framer: &mut Late<H::Framer>,
+        desk: &mut Desk<H>,
+        input: &mut [u8],
+        consumed: usize,
+    ) -> Cut {
+        let mut cut = Cut { consumed, wanted: 0 };
+        if consumed >= input.len() || !sessions.reads(id) {
+            return cut;
+        }
+        let batch = self.pending(id, desk);
+        let before = batch.frames();
+        while cut.consumed < input.len() {
+            match next_frame(framer, sessions, &mut input[cut.consumed..]) {
+                Ok((frame, used)) => {
+                    batch.push_ahead(cut.consumed - consumed, frame);
+                    cut.consumed += used;
+                }
+                Err(more) => {
+                    cut.wanted = more;
+                    break;
+                }
+            }
+        }
+        batch.push_bytes(&input[consumed..cut.consumed]);
+        sessions.stats.frames += (batch.frames() - before) as u64;
+        if batch.size() > self.lane_bytes_max {
+            sessions.hold(id, Holds::LANE);
+        }
+        if batch.frames() == 0 {
+            // Nothing was whole: the lane has no trip to make.
+            self.spare.extend(desk.pending.take());
+        }
+        cut
     }
 
     fn tell(&mut self, _: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
         let event = match news {
-            News::Timer(timer) => match desk.fired(timer) {
+            News::Timer(timer) => match self.timers.fired(id, timer) {
                 Some(timer) => Event::Due(timer),
                 None => return,
             },
@@ -277,10 +327,11 @@ impl<H: Handler> Host for Lanes<H> {
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        name: SessionId,
+        (id, name): (SessionId, SessionId),
         mut desk: Desk<H>,
         reason: CloseReason,
     ) {
+        self.timers.forget(id);
         // Its slot is free: it is listed for nobody.
         let mut batch = desk
             .pending
@@ -288,7 +339,7 @@ impl<H: Handler> Host for Lanes<H> {
             .unwrap_or_else(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()));
         batch.push(Event::Close(reason));
         match desk.home {
-            Some(lane) => self.leave(sessions, SessionId::NONE, lane, batch),
+            Some(lane) => self.leave(sessions.now, NOTHING_WAITS, lane, batch),
             None => {
                 self.orphans.insert(name, batch);
             }
@@ -298,7 +349,7 @@ impl<H: Handler> Host for Lanes<H> {
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
         let mut batch = self.shared.batch();
         batch.push(Event::ConnectFailed(reason));
-        self.leave(sessions, SessionId::NONE, Lane::new(name), batch);
+        self.leave(sessions.now, NOTHING_WAITS, Lane::new(name), batch);
     }
 
     fn announce(&mut self) {
@@ -326,13 +377,15 @@ impl<H: Handler> Host for Lanes<H> {
         seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
     ) {
         let mut listed = std::mem::take(&mut self.listed);
-        for id in listed.drain(..).filter(|id| sessions.get(*id).is_some()) {
-            let Some((_, desk)) = seats.seat(id) else { continue };
-            if desk.pending.is_some()
+        for id in listed.drain(..) {
+            let (Some(waits), Some((_, desk))) = (sessions.waits_to_be_sent(id), seats.seat(id))
+            else {
+                continue;
+            };
+            if let Some(batch) = desk.pending.take_if(|_| desk.home.is_some())
                 && let Some(lane) = desk.home.take()
-                && let Some(batch) = desk.pending.take()
             {
-                self.leave(sessions, id, lane, batch);
+                self.leave(sessions.now, waits, lane, batch);
             }
         }
         self.listed = listed;

@@ -18,7 +18,7 @@ use crate::incident::{Incident, Report, panic_message};
 use crate::record::{LaneTimer, Wish};
 
 use super::Shared;
-use super::lane::{Batch, Event, Lane, Task};
+use super::lane::{Batch, Event, Lane, Stage, Task};
 
 /// One thread's handler, and the lanes that it runs.
 pub struct Worker<H: Handler> {
@@ -74,7 +74,7 @@ impl<H: Handler> Worker<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.shared.posts[self.number].begin(lane.name);
         batch.record.timers = lane.timers.take();
-        batch.record.begin(lane.name, lane.ended);
+        batch.record.begin(lane.name, lane.stage.has_ended());
         let mut left = self.shared.frames_per_run;
         // Caught once for all frames and not once for each: a panic leaves its task done.
         while let Err(panic) =
@@ -83,7 +83,9 @@ impl<H: Handler> Worker<H> {
             self.panicked(lane.name, &mut batch, panic);
         }
         batch.record.finish();
-        lane.ended = batch.record.ended;
+        if batch.record.ended {
+            lane.stage.end();
+        }
         lane.timers = batch.record.timers.take();
         lane.batch = Some(batch);
         self.shared.posts[self.number].end();
@@ -99,7 +101,7 @@ impl<H: Handler> Worker<H> {
                 Task::Frame(range) => {
                     let (frame, record) = batch.frame(range);
                     if !record.ended
-                        && let Some(session) = &mut lane.session
+                        && let Stage::Open(session) = &mut lane.stage
                     {
                         let mut context = Context::worker(record, lane.name);
                         self.handler.on_frame(session, frame, &mut context);
@@ -116,13 +118,15 @@ impl<H: Handler> Worker<H> {
         match event {
             Event::Open(peer) => {
                 let introduced = handler.on_open(&peer, &mut Context::worker(record, lane.name));
-                (*framer, lane.session) = (Some(introduced.0), Some(introduced.1));
+                *framer = Some(introduced.0);
+                lane.stage = Stage::Open(introduced.1);
             }
             Event::News(news) => self.news(lane, batch, news),
             Event::Due(timer) => self.due(lane, batch, timer),
             Event::Close(reason) => {
                 record.close();
-                if let Some(session) = lane.session.take() {
+                let stage = std::mem::replace(&mut lane.stage, Stage::Over);
+                if let Stage::Open(session) | Stage::Ended(session) = stage {
                     handler.on_close(session, reason, &mut Context::worker(record, lane.name));
                 }
             }
@@ -134,7 +138,7 @@ impl<H: Handler> Worker<H> {
     }
 
     fn news(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, news: News) {
-        let Some(session) = &mut lane.session else { return };
+        let Some(session) = lane.stage.session() else { return };
         let record = &mut batch.record;
         // The last word is not asked of a handler that has had it.
         if !(record.ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
@@ -151,7 +155,7 @@ impl<H: Handler> Worker<H> {
         if !record.is_due(timer) {
             return;
         }
-        let Some(session) = &mut lane.session else { return };
+        let Some(session) = lane.stage.session() else { return };
         let mut context = Context::worker(record, lane.name);
         self.handler.on_timer(session, timer.id, &mut context);
         record.settle(timer);

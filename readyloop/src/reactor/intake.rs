@@ -9,23 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::close::CloseReason;
 use crate::error::Errno;
-use crate::framers::{Framer, Step};
-use crate::host::{Host, News};
+use crate::host::{Cut, Host, News, deliver_one};
 use crate::id::{SessionId, Source};
 use crate::kernel::{Io, Kernel, Ready};
 use crate::session::{Session, State};
-use crate::sessions::Sessions;
 
 use super::Reactor;
 use super::links::Open;
-
-/// How far some bytes were handled.
-#[derive(Clone, Copy)]
-struct Cut {
-    consumed: usize,
-    /// How many bytes the framer wants, from the first one that was not handled.
-    wanted: usize,
-}
 
 impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Serves the ready list, after those who were left over by the last turn. A function of its own,
@@ -103,7 +93,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline]
     fn session_ready(&mut self, id: SessionId, entry: Ready) {
         let plain = entry.flags & !Ready::WRITABLE == Ready::READABLE;
-        if !plain || !self.sessions.serve(id) {
+        // A handler elsewhere does not write on this turn's page.
+        let simple = match H::ELSEWHERE {
+            false => plain && self.sessions.serve(id),
+            true => plain && self.sessions.reads(id),
+        };
+        if !simple {
             return self.session_ready_for_more(id, entry);
         }
         let Some(link) = self.links.open(id) else { return };
@@ -114,7 +109,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         match self.kernel.recv(&link.socket, &mut self.recv_buffer) {
             Io::Done(count) if count < self.recv_buffer.len() => {
                 let input = &mut self.recv_buffer[..count];
-                let first = deliver_one(&mut self.host, &mut self.sessions, link, id, input);
+                let Open { framer, session, .. } = link;
+                let first =
+                    deliver_one(&mut self.host, &mut self.sessions, id, framer, session, input);
                 self.sessions.received(id, count, first.is_ok());
                 if first != Ok(count) {
                     self.deliver_rest(id, first, count);
@@ -262,7 +259,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let Some(link) = self.links.open(id) else { return };
         let input = &mut self.recv_buffer[..filled];
         let cut = match first {
-            Ok(consumed) => cut(&mut self.host, &mut self.sessions, link, id, input, consumed),
+            Ok(consumed) => {
+                let Open { framer, session, .. } = link;
+                self.host.cut(&mut self.sessions, id, framer, session, input, consumed)
+            }
             Err(wanted) => Cut { consumed: 0, wanted },
         };
         if cut.consumed > 0 {
@@ -290,7 +290,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return true;
         }
         let mut input = link.remainder.take();
-        let cut = cut(&mut self.host, &mut self.sessions, link, id, &mut input, 0);
+        let Open { framer, session, .. } = link;
+        let cut = self.host.cut(&mut self.sessions, id, framer, session, &mut input, 0);
         self.sessions.received(id, 0, cut.consumed > 0);
         link.remainder.put_back(input, cut.consumed, cut.wanted, &mut self.sessions.stock.pool);
         self.refuse_if_told(id);
@@ -352,59 +353,4 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         self.out_of_budget(id);
     }
-}
-
-/// Cuts `input`, from behind its first `consumed` bytes, into frames and hands them over, until the
-/// bytes or the session's will to read end.
-fn cut<K: Kernel, H: Host>(
-    host: &mut H,
-    sessions: &mut Sessions,
-    link: &mut Open<K, H>,
-    id: SessionId,
-    input: &mut [u8],
-    mut consumed: usize,
-) -> Cut {
-    while consumed < input.len() && sessions.still_reads(id) {
-        match deliver_one(host, sessions, link, id, &mut input[consumed..]) {
-            Ok(used) => consumed += used,
-            Err(wanted) => return Cut { consumed, wanted },
-        }
-    }
-    Cut { consumed, wanted: 0 }
-}
-
-/// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes
-/// the framer wants before it is asked again.
-#[inline(always)]
-fn deliver_one<K: Kernel, H: Host>(
-    host: &mut H,
-    sessions: &mut Sessions,
-    link: &mut Open<K, H>,
-    id: SessionId,
-    input: &mut [u8],
-) -> Result<usize, usize> {
-    let refusal = match link.framer.next(input) {
-        Step::Frame { frame, consumed } if consumed >= 1 && consumed <= input.len() => {
-            match input.get(frame) {
-                Some(frame) => {
-                    sessions.stats.frames += 1;
-                    host.frame(sessions, id, &mut link.session, frame);
-                    return Ok(consumed);
-                }
-                None => CloseReason::FramerBroke,
-            }
-        }
-        Step::NeedMore { at_least } => {
-            let wanted = at_least.max(input.len() + 1);
-            if wanted <= sessions.limits().frame_bytes_max {
-                return Err(wanted);
-            }
-            CloseReason::FrameTooLong
-        }
-        Step::Frame { .. } => CloseReason::FramerBroke,
-        Step::Malformed(why) => CloseReason::Malformed(why),
-        Step::TooLong => CloseReason::FrameTooLong,
-    };
-    sessions.refusal = Some(refusal);
-    Err(0)
 }

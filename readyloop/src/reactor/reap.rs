@@ -35,7 +35,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                 link.remainder.clear(&mut self.sessions.stock.pool);
                 self.kernel.close(link.socket, farewell);
                 let state = link.session;
-                self.guard(id, |host, sessions| host.close(sessions, name, state, reason));
+                self.guard(id, |host, sessions| host.close(sessions, (id, name), state, reason));
                 return;
             }
             Link::Bare(socket) => self.kernel.close(socket, farewell),

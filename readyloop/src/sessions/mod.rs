@@ -265,6 +265,21 @@ impl Sessions {
         self.queue_copy(id, bytes)
     }
 
+    /// Sends a copy of `bytes` that were written down elsewhere.
+    #[inline(always)]
+    pub fn send_from_elsewhere(&mut self, id: SessionId, bytes: &[u8]) {
+        self.settle_writer();
+        if let Some(session) = self.slab.get_mut(key(id))
+            && session.accepts()
+            && session.may_write_on_page()
+            && let Some(place) = self.page.enter_with(id, bytes)
+        {
+            session.place = place;
+        } else {
+            self.queue_copy(id, bytes);
+        }
+    }
+
     /// Plain bytes have come for the session. If it has nothing else on its mind, it is expected to
     /// answer, and may write on the page: whoever was served before it is done. `false` for all
     /// others, also the dead.
@@ -336,14 +351,14 @@ impl Sessions {
         self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_at(session.place))
     }
 
-    /// The same, and whether it stands over the high mark.
+    /// The same, and whether it stands over the high mark; `None` if its slot was freed.
     #[inline]
-    pub fn waits_to_be_sent(&self, id: SessionId) -> (usize, bool) {
-        match self.get(id) {
-            Some(session) if session.place == 0 && session.queue.is_empty() => (0, false),
-            Some(session) => (self.unsent_bytes(id), session.holds.has(Holds::QUEUE)),
-            None => (0, false),
+    pub fn waits_to_be_sent(&self, id: SessionId) -> Option<(usize, bool)> {
+        let session = self.get(id)?;
+        if session.place == 0 && session.queue.is_empty() {
+            return Some((0, false));
         }
+        Some((self.unsent_bytes(id), session.holds.has(Holds::QUEUE)))
     }
 
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
