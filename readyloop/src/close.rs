@@ -23,6 +23,8 @@ pub enum CloseReason {
     FrameTooLong,
     /// The send queue would have passed `Limits::send_bytes_max`.
     SendFull,
+    /// A group to which it belongs closes members whose send queue stands over the high mark.
+    TooSlow,
     /// No byte came from the peer for `Limits::idle_timeout`.
     IdleTimeout,
     /// The first whole frame did not come within `Limits::handshake_timeout`.
@@ -59,7 +61,7 @@ pub enum Blame {
 
 impl CloseReason {
     /// How many kinds of reasons there are; [`CloseReason::kind`] is always below it.
-    pub const KINDS: usize = 17;
+    pub const KINDS: usize = 18;
 
     /// The names of the kinds, as used in metrics.
     pub const KIND_NAMES: [&'static str; CloseReason::KINDS] = [
@@ -70,6 +72,7 @@ impl CloseReason {
         "connect_failed",
         "frame_too_long",
         "send_full",
+        "too_slow",
         "idle_timeout",
         "handshake_timeout",
         "connect_timeout",
@@ -92,16 +95,17 @@ impl CloseReason {
             CloseReason::ConnectFailed(_) => 4,
             CloseReason::FrameTooLong => 5,
             CloseReason::SendFull => 6,
-            CloseReason::IdleTimeout => 7,
-            CloseReason::HandshakeTimeout => 8,
-            CloseReason::ConnectTimeout => 9,
-            CloseReason::DrainTimeout => 10,
-            CloseReason::Closed => 11,
-            CloseReason::Aborted => 12,
-            CloseReason::Stopped => 13,
-            CloseReason::HandlerPanicked => 14,
-            CloseReason::FramerBroke => 15,
-            CloseReason::System(_) => 16,
+            CloseReason::TooSlow => 7,
+            CloseReason::IdleTimeout => 8,
+            CloseReason::HandshakeTimeout => 9,
+            CloseReason::ConnectTimeout => 10,
+            CloseReason::DrainTimeout => 11,
+            CloseReason::Closed => 12,
+            CloseReason::Aborted => 13,
+            CloseReason::Stopped => 14,
+            CloseReason::HandlerPanicked => 15,
+            CloseReason::FramerBroke => 16,
+            CloseReason::System(_) => 17,
         }
     }
 
@@ -109,7 +113,7 @@ impl CloseReason {
     pub fn blame(self) -> Blame {
         match self.kind() {
             0..=4 => Blame::Peer,
-            5..=10 => Blame::Limit,
+            5..=11 => Blame::Limit,
             _ => Blame::Us,
         }
     }

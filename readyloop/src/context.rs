@@ -13,6 +13,9 @@ use crate::clock::Now;
 #[cfg(doc)]
 use crate::close::CloseReason;
 use crate::framers::LengthPrefixed;
+use crate::group::Group;
+#[cfg(doc)]
+use crate::group::SlowMember;
 use crate::id::SessionId;
 use crate::order::Order;
 use crate::record::{Record, Wish};
@@ -171,6 +174,33 @@ impl<'a> Context<'a> {
     /// reactor, and on a worker, it is known only that the order is on its way.
     pub fn abort_session(&mut self, id: SessionId) -> bool {
         self.order(Order::Abort(id))
+    }
+
+    /// Adds this session to a group; it leaves when it ends. `false` if it is in there already, or
+    /// closing; a worker does not know.
+    pub fn join(&mut self, group: &Group) -> bool {
+        self.order(Order::Join(self.id, group.clone()))
+    }
+
+    /// Takes this session out of a group; `false` if it is not in there; a worker does not know.
+    pub fn leave(&mut self, group: &Group) -> bool {
+        self.order(Order::Leave(self.id, group.clone()))
+    }
+
+    /// Sends `bytes` to every member of a group, on all reactors, this session included if it is
+    /// one: stored once, one mail for each reactor. Members whose send queue stands over the high
+    /// mark fare as the group says ([`SlowMember`]).
+    ///
+    /// `false` if a reactor with members is so far behind that the message was not taken there.
+    pub fn broadcast(&mut self, group: &Group, bytes: impl Into<Bytes>) -> bool {
+        let bytes = bytes.into();
+        match &mut self.side {
+            Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id),
+            Side::Worker(record) => {
+                record.wish(self.id, Wish::Broadcast(group.clone(), bytes));
+                true
+            }
+        }
     }
 
     /// How many sessions the server has, on all of its reactors.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::group::Group;
 use crate::id::SessionId;
 
 /// One thing to be done to a session, wherever it lives. To the dead it is done to nobody.
@@ -13,13 +14,27 @@ pub enum Order {
     Close(SessionId),
     /// Cut off at once.
     Abort(SessionId),
+    /// Add to a group.
+    Join(SessionId, Group),
+    /// Take out of a group.
+    Leave(SessionId, Group),
+    /// Send to all members of a group on one reactor.
+    Broadcast(u8, Group, Bytes),
+    /// The slow members for which a sender was held have caught up.
+    Release(SessionId),
 }
 
 impl Order {
     /// The reactor that must do it.
     pub fn reactor(&self) -> u8 {
         match self {
-            Order::Send(id, _) | Order::Close(id) | Order::Abort(id) => id.reactor(),
+            Order::Send(id, _)
+            | Order::Close(id)
+            | Order::Abort(id)
+            | Order::Join(id, _)
+            | Order::Leave(id, _)
+            | Order::Release(id) => id.reactor(),
+            Order::Broadcast(reactor, ..) => *reactor,
         }
     }
 }

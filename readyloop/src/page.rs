@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::id::{INDEX_END, SessionId};
 
 /// Bytes on one page of a reactor, at the most. More would not stay in the first-level caches between handler
@@ -24,6 +26,8 @@ pub struct Page {
     /// How many of `bytes` are written.
     len: usize,
     entries: Vec<Entry>,
+    /// Bytes that many entries have, each stored once.
+    shared: Vec<Bytes>,
     /// Who may append, or `NO_WRITER`.
     writer: SessionId,
     /// Where the writer began.
@@ -34,7 +38,10 @@ pub struct Page {
 #[derive(Clone, Copy)]
 struct Entry {
     id: SessionId,
+    /// Where its bytes begin; and where those of the entry before it end.
     start: u32,
+    /// Which of the shared bytes it has instead, counted from 1; 0 if none.
+    shared: u32,
 }
 
 impl Default for Page {
@@ -57,6 +64,7 @@ impl Page {
             bytes: vec![0; session_bytes_max.min(PAGE_BYTES_MAX)].into_boxed_slice(),
             len: 0,
             entries: Vec::new(),
+            shared: Vec::new(),
             writer: no_writer(),
             writer_start: 0,
         }
@@ -103,7 +111,7 @@ impl Page {
     #[inline(always)]
     pub fn enter(&mut self, id: SessionId) -> u32 {
         debug_assert!(self.writer == no_writer());
-        self.entries.push(Entry { id, start: self.len as u32 });
+        self.entries.push(Entry { id, start: self.len as u32, shared: 0 });
         self.entries.len() as u32
     }
 
@@ -125,7 +133,7 @@ impl Page {
         let place = self.bytes.get_mut(start..end)?;
         place.copy_from_slice(bytes);
         debug_assert!(self.writer == no_writer());
-        self.entries.push(Entry { id, start: start as u32 });
+        self.entries.push(Entry { id, start: start as u32, shared: 0 });
         self.len = end;
         Some(self.entries.len() as u32)
     }
@@ -134,7 +142,7 @@ impl Page {
     #[inline]
     pub fn only(&self) -> Option<(SessionId, &[u8])> {
         match self.entries[..] {
-            [Entry { id, start }] => Some((id, &self.bytes[start as usize..self.len])),
+            [Entry { id, start, shared: 0 }] => Some((id, &self.bytes[start as usize..self.len])),
             _ => None,
         }
     }
@@ -184,9 +192,44 @@ impl Page {
     /// When there is no such entry.
     #[inline]
     pub fn entry(&self, nth: usize) -> (SessionId, Range<usize>) {
-        let Entry { id, start } = self.entries[nth];
+        let Entry { id, start, .. } = self.entries[nth];
         let end = self.entries.get(nth + 1).map_or(self.len, |next| next.start as usize);
         (id, start as usize..end)
+    }
+
+    /// The `nth` entry, and what it has to send.
+    ///
+    /// # Panics
+    /// When there is no such entry.
+    #[inline]
+    pub fn piece(&self, nth: usize) -> (SessionId, &[u8]) {
+        match self.entries[nth] {
+            Entry { shared: 0, .. } => {
+                let (id, range) = self.entry(nth);
+                (id, &self.bytes[range])
+            }
+            Entry { id, shared, .. } => (id, &self.shared[shared as usize - 1]),
+        }
+    }
+
+    /// What the `nth` entry has to send, if others have it too.
+    pub fn shared(&self, nth: usize) -> Option<&Bytes> {
+        let number = self.entries.get(nth)?.shared as usize;
+        self.shared.get(number.checked_sub(1)?)
+    }
+
+    /// Keeps bytes that many entries may have, and says under which number.
+    pub fn share(&mut self, bytes: Bytes) -> u32 {
+        self.shared.push(bytes);
+        self.shared.len() as u32
+    }
+
+    /// Enters `id` with bytes that others have too. Nobody may be the writer.
+    #[inline]
+    pub fn enter_shared(&mut self, id: SessionId, shared: u32) -> u32 {
+        debug_assert!(self.writer == no_writer());
+        self.entries.push(Entry { id, start: self.len as u32, shared });
+        self.entries.len() as u32
     }
 
     /// The bytes at `range`.
@@ -198,7 +241,7 @@ impl Page {
     /// How many bytes are on the page at a place that [`Page::enter`] gave; none at place 0.
     pub fn bytes_at(&self, place: u32) -> usize {
         match (place as usize).checked_sub(1) {
-            Some(nth) if nth < self.entries.len() => self.entry(nth).1.len(),
+            Some(nth) if nth < self.entries.len() => self.piece(nth).1.len(),
             _ => 0,
         }
     }
@@ -208,6 +251,9 @@ impl Page {
     pub fn clear(&mut self) {
         self.len = 0;
         self.entries.clear();
+        if !self.shared.is_empty() {
+            self.shared.clear();
+        }
     }
 }
 
@@ -243,6 +289,25 @@ mod tests {
         let texts: Vec<_> = seen.into_iter().map(|(id, range)| (id, page.bytes(range))).collect();
         assert_eq!(texts, [(id(1), &b"one more"[..]), (id(2), b""), (id(4), b"four")]);
         assert_eq!((page.bytes_at(2), page.bytes_at(0)), (0, 0));
+    }
+
+    #[test]
+    fn shared_bytes_lie_between_those_of_others_and_are_stored_once() {
+        let mut page = Page::new(100);
+        assert!(write(&mut page, id(1), b"one"));
+        let bytes = Bytes::from(b"for all".to_vec());
+        let shared = page.share(bytes.clone());
+        assert_eq!((page.enter_shared(id(2), shared), page.enter_shared(id(3), shared)), (2, 3));
+        assert!(write(&mut page, id(4), b"four"));
+        let pieces: Vec<_> = (0..4).map(|nth| page.piece(nth)).collect();
+        let expected: [(_, &[u8]); 4] =
+            [(id(1), b"one"), (id(2), b"for all"), (id(3), b"for all"), (id(4), b"four")];
+        assert_eq!(pieces, expected);
+        assert_eq!(page.shared(1).map(|shared| shared.as_ptr()), Some(bytes.as_ptr()));
+        assert!(page.shared(0).is_none());
+        assert_eq!((page.bytes_at(1), page.bytes_at(2)), (3, 7));
+        page.clear();
+        assert!(bytes.is_unique(), "the page has let go");
     }
 
     #[test]

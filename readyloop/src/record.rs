@@ -22,6 +22,7 @@ use crate::address::Address;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::group::Group;
 use crate::id::SessionId;
 use crate::order::Order;
 use crate::page::Page;
@@ -32,6 +33,8 @@ use crate::wheel::TimerId;
 pub enum Wish {
     /// Do something to a session.
     Order(Order),
+    /// Send to all members of a group.
+    Broadcast(Group, Bytes),
     /// Start a timer, or start it anew.
     SetTimer(LaneTimer, Duration),
     /// Cancel a timer.

@@ -54,6 +54,8 @@ impl Holds {
 
     /// Its lane is full, or its handler has not been introduced to it yet.
     pub const LANE: Holds = Holds(4);
+    /// It has sent to a group whose slow members must catch up first.
+    pub const GROUP: Holds = Holds(16);
     /// Its end is decided, and its handler is being told, elsewhere. Never released.
     pub const CLOSING: Holds = Holds(8);
 

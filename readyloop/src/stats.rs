@@ -42,6 +42,10 @@ pub struct Stats {
     pub pauses: u64,
     /// Times that such a session was read again.
     pub resumes: u64,
+    /// Messages of groups given to members.
+    pub deliveries: u64,
+    /// Messages of groups that a slow member has missed.
+    pub deliveries_dropped: u64,
     /// Users' timers fired.
     pub timers: u64,
     /// Mails taken from the mailbox.
@@ -78,6 +82,8 @@ impl Stats {
             rearms,
             pauses,
             resumes,
+            deliveries,
+            deliveries_dropped,
             timers,
             mails,
             mails_stale,
@@ -100,6 +106,8 @@ impl Stats {
         self.rearms += rearms;
         self.pauses += pauses;
         self.resumes += resumes;
+        self.deliveries += deliveries;
+        self.deliveries_dropped += deliveries_dropped;
         self.timers += timers;
         self.mails += mails;
         self.mails_stale += mails_stale;

@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 11] = [
         "clock",
         "close",
         "error",
+        "group",
         "id",
         "incident",
         "limits",
@@ -27,7 +28,7 @@ const LAYERS: [&[&str]; 11] = [
         "sync",
         "wake",
     ],
-    &["abroad", "framers", "kernel", "mailbox", "recv", "send", "wheel"],
+    &["abroad", "framers", "kernel", "mailbox", "members", "recv", "send", "wheel"],
     &["listeners", "session", "sim", "sys"],
     &["record", "sessions"],
     &["context"],
@@ -40,17 +41,19 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 14] = [
+const WORDS: [(&str, &str); 16] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
     ("close", "error"),
+    ("group", "id"),
     ("incident", "error"),
     ("incident", "id"),
     ("incident", "stats"),
     ("limits", "error"),
     ("limits", "id"),
     ("names", "id"),
+    ("order", "group"),
     ("order", "id"),
     ("page", "id"),
     ("readiness", "id"),

@@ -126,6 +126,9 @@ fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: 
         Wish::Order(order) => {
             sessions.order(order, id);
         }
+        Wish::Broadcast(group, bytes) => {
+            sessions.broadcast(&group, &bytes, id);
+        }
         Wish::SetTimer(timer, after) => timers.set(sessions, id, timer, after),
         Wish::CancelTimer(timer) => timers.cancel(sessions, id, timer),
         Wish::Connect(name, to, timeout) => sessions.dial_named(name, to, timeout),

@@ -11,6 +11,7 @@ use crate::error::Errno;
 use crate::host::{Host, News};
 use crate::id::{SessionId, Token};
 use crate::kernel::{Interest, Io, Kernel};
+use crate::page::Page;
 use crate::session::{Holds, NextStep, State};
 
 use super::Reactor;
@@ -31,8 +32,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let next = std::mem::take(&mut self.page);
         let mut page = std::mem::replace(&mut self.sessions.page, next);
         for nth in 0..page.len() {
-            let (id, range) = page.entry(nth);
-            self.flush_one(id, page.bytes(range));
+            self.flush_one(&page, nth);
         }
         page.clear();
         self.page = page;
@@ -40,17 +40,18 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// The common case is a short reply that leaves whole, after which nothing has changed.
     #[inline]
-    fn flush_one(&mut self, id: SessionId, on_page: &[u8]) {
+    fn flush_one(&mut self, page: &Page, nth: usize) {
+        let (id, on_page) = page.piece(nth);
         let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
         session.place = 0;
         if on_page.is_empty() || !session.is_open() || !session.queue.is_empty() {
-            return self.flush_slowly(id, on_page);
+            return self.flush_slowly(page, nth);
         }
         let Some(link) = self.links.open(id) else { return };
         stats.sends += 1;
         match self.kernel.send(&link.socket, on_page) {
             Io::Done(count) if count == on_page.len() => stats.sent_bytes += count as u64,
-            outcome => return self.wrote(id, on_page, on_page.len(), outcome),
+            outcome => return self.wrote(page, nth, on_page.len(), outcome),
         }
         if session.interest != Interest::READ {
             self.next_step(id);
@@ -59,7 +60,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// A queue, or a session that is not simply open. What is on the page goes before what is
     /// queued, of which nothing was written then.
-    fn flush_slowly(&mut self, id: SessionId, on_page: &[u8]) {
+    fn flush_slowly(&mut self, page: &Page, nth: usize) {
+        let (id, on_page) = page.piece(nth);
         let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
         if session.is_dead() {
             session.cut_off |= !on_page.is_empty();
@@ -80,11 +82,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             _ => self.kernel.send_vectored(socket, &runs[..count]),
         };
         stats.sends += 1;
-        self.wrote(id, on_page, tried, outcome);
+        self.wrote(page, nth, tried, outcome);
     }
 
     /// Takes note of what became of a write of `tried` bytes, of which the first were on the page.
-    fn wrote(&mut self, id: SessionId, on_page: &[u8], tried: usize, outcome: Io) {
+    fn wrote(&mut self, page: &Page, nth: usize, tried: usize, outcome: Io) {
+        let (id, on_page) = page.piece(nth);
         let Some((session, stock, stats)) = self.sessions.get_for_write(id) else { return };
         let count = match outcome {
             Io::Done(count) => count,
@@ -97,7 +100,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         };
         stats.sent_bytes += count as u64;
         if count < on_page.len() {
-            session.queue.push_front(&on_page[count..], stock);
+            match page.shared(nth) {
+                Some(bytes) => session.queue.push_front_shared(bytes.slice(count..), stock),
+                None => session.queue.push_front(&on_page[count..], stock),
+            }
         } else {
             session.queue.advance(count - on_page.len(), stock);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::context::Context;
+use crate::group::Group;
 use crate::id::SessionId;
 use crate::mailbox::{Mailbox, Refused};
 use crate::order::Order;
@@ -85,6 +86,28 @@ impl Remote {
     /// When the mail was not taken.
     pub fn abort(&self, id: SessionId) -> Result<(), Refused> {
         self.order(Order::Abort(id))
+    }
+
+    /// Sends `bytes` to every member of a group: stored once, one mail for each reactor.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] when a reactor with members did not take it; those of other reactors may
+    /// have got it. Also when the group is one whose senders wait for slow members
+    /// ([`SlowMember::PauseSender`](crate::SlowMember::PauseSender)) and there are some: then
+    /// nobody has got it.
+    pub fn broadcast(&self, group: &Group, bytes: impl Into<Bytes>) -> Result<(), Refused> {
+        let bytes = bytes.into();
+        if group.is_slow() {
+            return Err(Refused::Full);
+        }
+        let mut outcome = Ok(());
+        for reactor in (0..self.reactors()).map(|reactor| reactor as u8) {
+            if group.is_on(reactor) {
+                let order = Order::Broadcast(reactor, group.clone(), bytes.clone());
+                outcome = outcome.and(self.order(order));
+            }
+        }
+        outcome
     }
 
     /// Runs `work` on the thread of a reactor, between two of its sessions. The first reactor has

@@ -8,6 +8,7 @@
 //! Invariants: an id is on the page at most once (`Session::place`); an id is in `dead` exactly
 //! once, from the moment its state became `Dead` until it is reaped.
 
+mod groups;
 mod orders;
 mod timers;
 
@@ -24,6 +25,7 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::members::Members;
 use crate::names::Names;
 use crate::page::Page;
 use crate::send::{SendQueue, Stock};
@@ -59,6 +61,9 @@ pub struct Sessions {
     pub wheel: Wheel<Timer>,
     /// What is on its way to the sessions of other reactors.
     pub abroad: Abroad,
+    reactors: usize,
+    /// Who is in which group.
+    members: Members,
     /// Spare queues and chunks.
     pub stock: Stock,
     /// What is counted.
@@ -101,6 +106,8 @@ impl Sessions {
             now,
             page: Page::new(limits.send_high_bytes),
             abroad: Abroad::new(reactors, limits.mailbox_mails_max),
+            reactors,
+            members: Members::default(),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
             limits,
             dead: Vec::new(),
@@ -337,11 +344,16 @@ impl Sessions {
             return false;
         }
         if unsent > self.limits.send_high_bytes {
-            self.stats.pauses += u64::from(!session.holds.has(Holds::QUEUE));
+            let is_news = !session.holds.has(Holds::QUEUE);
             session.holds.add(Holds::QUEUE);
             self.disturbed = true;
+            push(&mut session.queue, &mut self.stock);
+            if is_news {
+                self.slowed_down(id);
+            }
+        } else {
+            push(&mut session.queue, &mut self.stock);
         }
-        push(&mut session.queue, &mut self.stock);
         self.mark_dirty(id);
         true
     }
@@ -447,6 +459,7 @@ impl Sessions {
 
     /// Takes a dead session out of the table, with all its timers; its id is stale from now on.
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.leave_all(id);
         let mut session = self.slab.remove(key(id))?;
         self.wheel.cancel_all(&mut session.timers);
         self.names.forget(id);

@@ -34,6 +34,10 @@ impl Sessions {
             Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
             Order::Close(id) => self.close(self.names.slot(id), CloseReason::Closed),
             Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
+            Order::Join(id, group) => self.join(self.names.slot(id), &group),
+            Order::Leave(id, group) => self.leave(self.names.slot(id), &group),
+            Order::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
+            Order::Release(id) => self.release(id, Holds::GROUP),
         }
     }
 
@@ -62,13 +66,20 @@ impl Sessions {
 
     /// This reason not to read the session is gone. If it was the last one, it is read again,
     /// beginning with what was kept, of which no event will tell.
-    pub fn release(&mut self, id: SessionId, hold: Holds) {
-        let Some(session) = self.slab.get_mut(key(id)) else { return };
+    pub fn release(&mut self, id: SessionId, hold: Holds) -> bool {
+        let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if !session.holds.has(hold) {
+            return false;
+        }
         session.holds.remove(hold);
         if session.reads() {
             self.still_ready.push(id);
         }
         self.mark_dirty(id);
+        if hold == Holds::QUEUE {
+            self.caught_up(id);
+        }
+        true
     }
 
     /// Posts what was ordered of other reactors' sessions; those who had to wait for it are read

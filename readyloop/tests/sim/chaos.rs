@@ -220,5 +220,6 @@ fn whatever_handlers_do_every_session_lives_once() {
     // The worlds are wide enough: sessions have ended in every way that there is.
     let never: Vec<_> =
         CloseReason::KIND_NAMES.iter().zip(closed).filter(|(_, n)| *n == 0).collect();
-    assert_eq!(never, [(&"peer_lost", 0), (&"malformed", 0), (&"framer_broke", 0)], "{closed:?}");
+    let outside = ["peer_lost", "malformed", "too_slow", "framer_broke"];
+    assert!(never.iter().map(|(kind, _)| **kind).eq(outside), "{closed:?}");
 }

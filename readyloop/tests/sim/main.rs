@@ -7,6 +7,7 @@ mod chaos;
 mod connect;
 mod ends;
 mod faults;
+mod groups;
 mod readiness;
 mod seeds;
 mod stopping;

@@ -1,0 +1,123 @@
+//! Sending to many at once, and what it does to the slow ones.
+
+use bytes::Bytes;
+
+use crate::close::CloseReason;
+use crate::group::{Group, SlowMember};
+use crate::id::SessionId;
+use crate::order::Order;
+use crate::session::Holds;
+
+use super::{Sessions, key};
+
+impl Sessions {
+    /// Adds a session of this reactor to a group; `false` if it is in there already, or gone.
+    pub fn join(&mut self, id: SessionId, group: &Group) -> bool {
+        let Some(session) = self.get(id).filter(|session| session.accepts()) else { return false };
+        let is_slow = session.holds.has(Holds::QUEUE);
+        let joins = self.members.join(id, group);
+        if joins && is_slow {
+            group.slowed_down();
+        }
+        joins
+    }
+
+    /// Takes a session of this reactor out of a group; `false` if it is not in there.
+    pub fn leave(&mut self, id: SessionId, group: &Group) -> bool {
+        let leaves = self.members.leave(id, group);
+        if leaves && self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE)) {
+            self.let_go(group);
+        }
+        leaves
+    }
+
+    /// The session is about to end.
+    pub(super) fn leave_all(&mut self, id: SessionId) {
+        let was_slow = self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE));
+        for group in self.members.leave_all(id) {
+            if was_slow {
+                self.let_go(&group);
+            }
+        }
+    }
+
+    /// Sends to all members of a group, wherever they live: one mail for each reactor that has any.
+    /// The sender is held if slow members must catch up first. `false` if some reactor is too far
+    /// behind.
+    pub fn broadcast(&mut self, group: &Group, bytes: &Bytes, by: SessionId) -> bool {
+        let mut taken = true;
+        for reactor in (0..self.reactors).map(|reactor| reactor as u8) {
+            if group.is_on(reactor) {
+                let order = Order::Broadcast(reactor, group.clone(), bytes.clone());
+                taken &= self.order(order, by);
+            }
+        }
+        if self.get(by).is_some() && group.wait(by) {
+            self.hold(by, Holds::GROUP);
+        }
+        taken
+    }
+
+    /// Sends to the members on this reactor. Most of them have nothing else to be sent: the message
+    /// lies on the page once for all of them.
+    pub(super) fn deliver(&mut self, group: &Group, bytes: Bytes) -> bool {
+        self.settle_writer();
+        let walk = self.members.walk(group);
+        let is_short = bytes.len() <= self.limits.send_high_bytes && !bytes.is_empty();
+        let shared = self.page.share(bytes.clone());
+        for id in &walk {
+            let Some(session) = self.slab.get_mut(key(*id)).filter(|session| session.accepts())
+            else {
+                continue;
+            };
+            if session.holds.has(Holds::QUEUE) && !self.is_for_slow(*id, group) {
+                continue;
+            }
+            self.stats.deliveries += 1;
+            match self.slab.get_mut(key(*id)) {
+                Some(session) if is_short && session.may_write_on_page() => {
+                    session.place = self.page.enter_shared(*id, shared);
+                }
+                _ => {
+                    self.send_shared(*id, bytes.clone());
+                }
+            }
+        }
+        let somebody = !walk.is_empty();
+        self.members.walked(walk);
+        somebody
+    }
+
+    /// Whether a member that stands over the high mark gets the message; if not, what follows.
+    fn is_for_slow(&mut self, id: SessionId, group: &Group) -> bool {
+        match group.slow_member() {
+            SlowMember::PauseSender => return true,
+            SlowMember::DropMessage => self.stats.deliveries_dropped += 1,
+            SlowMember::CloseMember => {
+                self.kill(id, CloseReason::TooSlow);
+            }
+        }
+        false
+    }
+
+    /// The session stands over the high mark from now on.
+    #[cold]
+    pub(super) fn slowed_down(&mut self, id: SessionId) {
+        self.stats.pauses += 1;
+        self.members.groups(id).for_each(Group::slowed_down);
+    }
+
+    /// It does so no longer.
+    pub(super) fn caught_up(&mut self, id: SessionId) {
+        let groups: Vec<Group> = self.members.groups(id).cloned().collect();
+        groups.iter().for_each(|group| self.let_go(group));
+    }
+
+    /// A slow member has caught up, or is none any more: if it was the last one, senders are read
+    /// again.
+    fn let_go(&mut self, group: &Group) {
+        for sender in group.caught_up() {
+            self.order(Order::Release(sender), SessionId::NONE);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Groups: everybody who is in gets everything, in order; the slow fare as the group says, and the
+//! others notice nothing.
+
+use readyloop::sim::Client;
+use readyloop::{CloseReason, Context, Group, Limits, Refused, SessionId, SlowMember, Trigger};
+
+use super::world::{BOTH, Fact, React, World, framed};
+
+/// Everybody is in the group; each frame goes to all.
+fn chat(group: &Group) -> React {
+    let group = group.clone();
+    Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
+        Fact::Open(id) if *id != SessionId::NONE => {
+            assert!(context.join(&group) && !context.join(&group), "nobody joins twice");
+        }
+        Fact::Frame(_, frame) if frame == b"leave" => assert!(context.leave(&group)),
+        Fact::Frame(_, frame) if frame == b"close" => context.close(),
+        Fact::Frame(_, frame) => assert!(context.broadcast(&group, frame.clone())),
+        Fact::PeerFinished(_) => context.close(),
+        _ => {}
+    })
+}
+
+fn limits() -> Limits {
+    Limits { send_low_bytes: 50, send_high_bytes: 100, send_max_bytes: 10_000, ..Limits::default() }
+}
+
+/// A world in which `count` callers are in one group.
+fn world(trigger: Trigger, slow: SlowMember, count: usize) -> (World, Group, Vec<Client>) {
+    let group = Group::new(slow);
+    let mut world = World::new(trigger, limits(), chat(&group));
+    let clients = (0..count).map(|_| world.caller().0).collect();
+    assert_eq!(group.len(), count);
+    (world, group, clients)
+}
+
+/// Stops reading, with so much on the way that its queue stands over the high mark.
+fn slow_down(client: &Client) {
+    client.set_window(10);
+    client.stop_reading();
+}
+
+fn say(world: &mut World, client: &Client, text: &[u8]) {
+    client.send(&framed(text));
+    world.settle();
+}
+
+#[test]
+fn every_member_gets_every_message_in_order_and_nobody_else_does() {
+    for trigger in BOTH {
+        let (mut world, group, clients) = world(trigger, SlowMember::default(), 5);
+        say(&mut world, &clients[0], b"leave");
+        for text in [b"one ", b"two ", b"six "] {
+            clients[0].send(&framed(text));
+            clients[3].send(&framed(text));
+        }
+        world.settle();
+        assert_eq!((clients[0].received(), group.len()), (vec![], 4), "{trigger:?}");
+        let received = clients[1].received();
+        assert_eq!(received.len(), 6 * 4);
+        assert!(clients[1..].iter().all(|client| client.received() == received));
+        assert_eq!(world.reactor.stats().deliveries, 6 * 4);
+    }
+}
+
+#[test]
+fn a_message_to_idle_members_costs_one_write_each_and_no_queue() {
+    for trigger in BOTH {
+        let (mut world, _, clients) = world(trigger, SlowMember::default(), 50);
+        let before = world.net.calls();
+        say(&mut world, &clients[7], b"to all");
+        let calls = world.net.calls() - before;
+        assert_eq!((calls.sends, calls.rearms), (50, 0), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_session_that_ends_is_in_no_group() {
+    for trigger in BOTH {
+        let (mut world, group, clients) = world(trigger, SlowMember::default(), 4);
+        clients[0].finish();
+        clients[1].reset();
+        say(&mut world, &clients[2], b"close");
+        clients[2].finish();
+        world.settle();
+        assert_eq!(group.len(), 1, "{trigger:?}");
+        say(&mut world, &clients[3], b"alone");
+        assert_eq!(clients[3].received(), b"alone");
+        assert_eq!(clients[0].received(), b"");
+    }
+}
+
+#[test]
+fn messages_that_meet_other_bytes_keep_their_place_among_them() {
+    let group = Group::new(SlowMember::default());
+    let all = group.clone();
+    let react: React = Box::new(move |fact, context| match fact {
+        Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&all)),
+        Fact::Frame(..) => {
+            assert!(context.send(b"1"));
+            assert!(context.broadcast(&all, &b"2"[..]));
+            assert!(context.send(b"3") && context.broadcast(&all, &b"4"[..]));
+            assert!(context.send_shared(readyloop::Bytes::from_static(b"5")));
+        }
+        _ => {}
+    });
+    let mut world = World::new(Trigger::Level, Limits::default(), react);
+    let clients = [0, 1].map(|_| world.caller().0);
+    for window in [1 << 16, 2] {
+        clients.iter().for_each(|client| client.set_window(window));
+        say(&mut world, &clients[0], b"go");
+        assert_eq!(clients[0].take_received(), b"12345", "window {window}");
+        assert_eq!(clients[1].take_received(), b"24", "window {window}");
+    }
+}
+
+#[test]
+fn a_slow_member_misses_messages_and_nobody_else_does() {
+    for trigger in BOTH {
+        let (mut world, _, clients) = world(trigger, SlowMember::DropMessage, 3);
+        slow_down(&clients[0]);
+        for _ in 0..20 {
+            say(&mut world, &clients[1], &[b'x'; 30]);
+        }
+        assert_eq!(clients[2].received().len(), 20 * 30, "{trigger:?}");
+        clients[0].resume_reading();
+        world.settle();
+        say(&mut world, &clients[1], &[b'y'; 30]);
+        let received = clients[0].received();
+        assert!(received.len() < 20 * 30 && received.ends_with(&[b'y'; 30]), "{trigger:?}");
+        assert_eq!(received.len() % 30, 0, "no message is cut");
+        let stats = world.reactor.stats();
+        assert_eq!(stats.deliveries + stats.deliveries_dropped, 21 * 3);
+        assert!(stats.deliveries_dropped > 0);
+    }
+}
+
+#[test]
+fn a_slow_member_is_closed_and_the_others_stay() {
+    for trigger in BOTH {
+        let (mut world, group, clients) = world(trigger, SlowMember::CloseMember, 3);
+        slow_down(&clients[0]);
+        for _ in 0..20 {
+            say(&mut world, &clients[1], &[b'x'; 30]);
+        }
+        assert_eq!(world.closed(), [CloseReason::TooSlow], "{trigger:?}");
+        assert_eq!((clients[2].received().len(), group.len()), (20 * 30, 2));
+    }
+}
+
+#[test]
+fn a_sender_waits_for_the_slowest_and_everybody_gets_everything() {
+    for trigger in BOTH {
+        let (mut world, group, clients) = world(trigger, SlowMember::PauseSender, 3);
+        slow_down(&clients[0]);
+        clients[1].send(&framed(&[b'x'; 30]).repeat(100));
+        world.settle();
+        let so_far = clients[2].received().len();
+        assert!(so_far < 100 * 30, "{trigger:?}: the sender was not held");
+        assert_eq!(world.remote.broadcast(&group, "from outside"), Err(Refused::Full));
+        // Others are served meanwhile.
+        say(&mut world, &clients[2], b"leave");
+        assert_eq!(group.len(), 2);
+        clients[0].set_window(1 << 16);
+        clients[0].resume_reading();
+        world.settle();
+        assert_eq!(clients[0].received(), [b'x'; 30].repeat(100), "{trigger:?}");
+        assert_eq!(clients[1].received(), [b'x'; 30].repeat(100));
+        assert_eq!(clients[2].received().len(), so_far, "it had left");
+        assert_eq!(world.remote.broadcast(&group, "from outside"), Ok(()));
+    }
+}
+
+#[test]
+fn a_sender_that_waits_for_one_that_ends_goes_on() {
+    for trigger in BOTH {
+        let (mut world, _, clients) = world(trigger, SlowMember::PauseSender, 3);
+        slow_down(&clients[0]);
+        clients[1].send(&framed(&[b'x'; 30]).repeat(100));
+        world.settle();
+        assert!(clients[2].received().len() < 100 * 30);
+        clients[0].reset();
+        world.settle();
+        assert_eq!(clients[2].received().len(), 100 * 30, "{trigger:?}");
+    }
+}
+
+#[test]
+fn another_thread_sends_to_all_members() {
+    for trigger in BOTH {
+        let (mut world, group, clients) = world(trigger, SlowMember::default(), 3);
+        world.remote.broadcast(&group, "to all").unwrap();
+        assert_eq!(world.remote.broadcast(&Group::new(SlowMember::default()), "to nobody"), Ok(()));
+        world.settle();
+        assert!(clients.iter().all(|client| client.received() == b"to all"), "{trigger:?}");
+    }
+}
