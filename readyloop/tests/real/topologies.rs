@@ -5,12 +5,13 @@ use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::spawn;
+use std::thread::{scope, spawn};
 use std::time::Duration;
 
 use readyloop::framers::LengthPrefixed;
 use readyloop::{
-    Accepting, Balance, Context, Handler, Incident, Limits, Peer, Server, SessionId, Topology,
+    Accepting, Balance, Context, Group, Handler, Incident, Limits, Peer, Server, SessionId,
+    SlowMember, Topology,
 };
 use rustix::net::sockopt::set_socket_linger;
 
@@ -204,5 +205,77 @@ fn every_thread_of_a_server_says_what_it_did_when_it_ends() {
         server.join();
         let opened: u64 = incidents.try_iter().sum();
         assert_eq!(opened, 5, "{topology:?}: every thread has said what it did");
+    }
+}
+
+/// Everybody is in one group, and every frame goes to all.
+struct Everybody(Group);
+
+impl Handler for Everybody {
+    type Framer = LengthPrefixed;
+    type Session = ();
+
+    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (LengthPrefixed, ()) {
+        context.join(&self.0);
+        (FRAMING, ())
+    }
+
+    fn on_frame(&mut self, _: &mut (), frame: &[u8], context: &mut Context<'_>) {
+        assert!(context.broadcast(&self.0, framed(frame)));
+    }
+}
+
+/// Reads `count` frames of (sender, number), and checks that each sender's come in their order.
+fn hear(client: &TcpStream, count: u32, senders: usize) {
+    client.set_read_timeout(Some(SOON)).unwrap();
+    let mut reader = BufReader::new(client);
+    let mut next = vec![0; senders];
+    for _ in 0..count {
+        let frame = read_frame(&mut reader);
+        let expected = &mut next[usize::from(frame[0])];
+        assert_eq!(u32::from_be_bytes(frame[1..5].try_into().unwrap()), *expected);
+        *expected += 1;
+    }
+}
+
+#[test]
+fn reactors_that_broadcast_to_each_other_at_full_speed_lose_nothing_and_never_lock() {
+    const CLIENTS: usize = 6;
+    const FRAMES: u32 = 2_000;
+    for topology in [Topology::Single, HANDOFF, PER_REACTOR, WORKERS] {
+        println!("{topology:?}");
+        let limits = Limits { mailbox_mails_max: 2, mails_per_turn: 1, ..Limits::default() };
+        let builder = Server::builder().listen("127.0.0.1:0").topology(topology).limits(limits);
+        let server = builder.bind().unwrap();
+        let (address, remote) = (tcp(&server.addresses()[0]), server.remote());
+        let (bound, when_bound) = channel();
+        let group = Group::new(SlowMember::PauseSender);
+        let members = group.clone();
+        let serving = spawn(move || {
+            let server = server.on_ready(move || bound.send(()).unwrap());
+            server.run(|_| Everybody(members.clone()))
+        });
+        when_bound.recv_timeout(SOON).unwrap();
+        let clients: Vec<TcpStream> =
+            (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+        while group.len() < CLIENTS {
+            std::thread::yield_now();
+        }
+        scope(|scope| {
+            for (sender, client) in clients.iter().enumerate() {
+                scope.spawn(move || hear(client, CLIENTS as u32 * FRAMES, CLIENTS));
+                scope.spawn(move || {
+                    let frame = |n: u32| {
+                        framed(&[&[sender as u8][..], &n.to_be_bytes(), &[0; 60]].concat())
+                    };
+                    let stream: Vec<u8> = (0..FRAMES).flat_map(frame).collect();
+                    (&mut { client }).write_all(&stream).unwrap();
+                });
+            }
+        });
+        remote.stop();
+        drop(clients);
+        serving.join().unwrap().unwrap();
+        assert!(group.is_empty(), "{topology:?}: whoever has ended is in no group");
     }
 }
