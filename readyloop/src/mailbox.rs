@@ -97,7 +97,7 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// The mail itself, and why it was not taken.
     pub fn post(&self, mail: M) -> Result<(), (M, Refused)> {
-        self.post_within(mail, self.mails_max, None)
+        self.post_within(mail, None)
     }
 
     /// Like [`Mailbox::post`]; if the box is full, `writer` is rung when the reader has taken what
@@ -106,30 +106,34 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// As [`Mailbox::post`].
     pub fn post_or_wait(&self, mail: M, writer: &Arc<Bell>) -> Result<(), (M, Refused)> {
-        self.post_within(mail, self.mails_max, Some(writer))
+        self.post_within(mail, Some(writer))
     }
 
-    /// Like [`Mailbox::post`], for the few mails that must get through to a reactor that is behind.
+    /// Like [`Mailbox::post`], for mails that must get through to a reactor that is behind, and
+    /// whose number is bounded elsewhere.
     ///
     /// # Errors
     /// The mail itself, when the reactor has stopped.
-    pub fn post_always(&self, mail: M) -> Result<(), (M, Refused)> {
-        self.post_within(mail, usize::MAX, None)
+    #[inline(always)]
+    pub fn post_always(&self, mail: M) -> Result<(), M> {
+        {
+            let mut list = self.lock();
+            if list.closed {
+                return Err(mail);
+            }
+            list.mails.push_back(mail);
+        }
+        self.bell.ring();
+        Ok(())
     }
 
-    #[inline(always)]
-    fn post_within(
-        &self,
-        mail: M,
-        mails_max: usize,
-        writer: Option<&Arc<Bell>>,
-    ) -> Result<(), (M, Refused)> {
+    fn post_within(&self, mail: M, writer: Option<&Arc<Bell>>) -> Result<(), (M, Refused)> {
         {
             let mut list = self.lock();
             if list.closed {
                 return Err((mail, Refused::Stopped));
             }
-            if list.mails.len() >= mails_max {
+            if list.mails.len() >= self.mails_max {
                 list.waiting.extend(writer.cloned());
                 return Err((mail, Refused::Full));
             }
@@ -216,7 +220,7 @@ mod tests {
         assert_eq!(mailbox.post(2), Err((2, Refused::Full)));
         mailbox.post_always(3).unwrap();
         mailbox.close();
-        assert_eq!(mailbox.post_always(4), Err((4, Refused::Stopped)));
+        assert_eq!(mailbox.post_always(4), Err(4));
     }
 
     #[test]

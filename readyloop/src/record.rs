@@ -267,7 +267,7 @@ impl Record {
     }
 
     /// Empty again, with the room it had if that is not much.
-    #[inline]
+    #[inline(always)]
     pub fn clear(&mut self) {
         if !self.wishes.is_empty() {
             empty(&mut self.wishes, WISHES_KEPT);

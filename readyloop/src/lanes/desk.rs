@@ -10,6 +10,7 @@ use crate::handler::Handler;
 use crate::id::SessionId;
 use crate::page::Page;
 use crate::record::{LaneTimer, Record, Wish};
+use crate::session::Holds;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
@@ -83,7 +84,8 @@ impl Timers {
     }
 }
 
-/// Does what the handler of the session in slot `id`, known as `name`, has asked for, in order.
+/// Does what the handler of the session in slot `id`, known as `name`, has asked for, in order. Says
+/// why the session is not read, if its slot was not freed.
 #[inline(always)]
 pub(super) fn play(
     sessions: &mut Sessions,
@@ -91,18 +93,23 @@ pub(super) fn play(
     id: SessionId,
     name: SessionId,
     record: &mut Record,
-) {
+) -> Option<Holds> {
     // By far the most usual: an answer, and nothing else.
     match record.page.only() {
         Some((to, bytes)) if to == name && record.wishes.is_empty() => {
-            sessions.send_from_elsewhere(id, bytes);
+            sessions.send_from_elsewhere(id, bytes)
         }
         _ => play_all(sessions, timers, id, record),
     }
 }
 
 #[inline(never)]
-fn play_all(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, record: &mut Record) {
+fn play_all(
+    sessions: &mut Sessions,
+    timers: &mut Timers,
+    id: SessionId,
+    record: &mut Record,
+) -> Option<Holds> {
     sessions.stats.panics += std::mem::take(&mut record.panics);
     let mut played = 0;
     for (behind, wish) in std::mem::take(&mut record.wishes) {
@@ -111,6 +118,7 @@ fn play_all(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, record:
         play_wish(sessions, timers, id, wish);
     }
     send(sessions, id, &record.page, played..record.page.len());
+    Some(sessions.get(id)?.holds)
 }
 
 /// Sends what is in these entries of a page.

@@ -211,7 +211,7 @@ impl<F> Batch<F> {
     }
 
     /// Empty again, with the room it had if that is not much.
-    #[inline]
+    #[inline(always)]
     pub fn clear(&mut self) {
         empty(&mut self.tasks, TASKS_KEPT);
         empty(&mut self.bytes, BYTES_KEPT);

@@ -157,7 +157,7 @@ impl<H: Handler> Lanes<H> {
 
     /// Lets a lane go, with what its handler may know of the session: the bytes that wait for its
     /// peer, and whether it stands over the high mark.
-    #[inline]
+    #[inline(always)]
     fn leave(
         &mut self,
         now: Now,
@@ -192,11 +192,10 @@ impl<H: Handler> Lanes<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.away -= usize::from(lane.name != SessionId::NONE);
         let id = sessions.slot(lane.name);
-        desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.record);
+        let here = desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.record);
         let framer = batch.framer.take();
         sessions.stats.opened += u64::from(framer.is_some());
-        let here = sessions.get(id).map(|session| session.holds.has(Holds::LANE));
-        let (Some(is_held), Some((late, desk))) = (here, seats.seat(id)) else {
+        let (Some(holds), Some((late, desk))) = (here, seats.seat(id)) else {
             return self.arrive_late(sessions.now, lane, batch);
         };
         if framer.is_some() {
@@ -218,7 +217,7 @@ impl<H: Handler> Lanes<H> {
             }
             None => desk.home = Some(lane),
         }
-        if is_held && is_introduced && waiting <= self.lane_bytes_max / 2 {
+        if holds.has(Holds::LANE) && is_introduced && waiting <= self.lane_bytes_max / 2 {
             sessions.release(id, Holds::LANE);
         }
     }
@@ -236,7 +235,7 @@ impl<H: Handler> Lanes<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_away(&mut self, mut batch: Box<Batch<H::Framer>>) {
         if self.spare.len() < SPARE_KEPT {
             batch.clear();

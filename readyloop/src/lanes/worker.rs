@@ -175,6 +175,7 @@ impl<H: Handler> Worker<H> {
         (self.report)(Incident::Panicked { id, message: panic_message(&*panic) });
     }
 
+    #[inline(always)]
     fn send_home(&mut self, lane: Box<Lane<H>>) {
         // Not bounded: there is one lane for each session, and sessions are. A reactor that has
         // ended needs no lanes.

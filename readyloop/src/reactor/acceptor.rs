@@ -259,7 +259,7 @@ impl<K: Kernel> Acceptor<K> {
             return self.kernel.close(caller.socket, Farewell::Finish);
         }
         // Not bounded by the mailbox: whoever is in it has passed the census, which is.
-        if let Err((caller, _)) = self.callers[reactor].post_always(caller) {
+        if let Err(caller) = self.callers[reactor].post_always(caller) {
             self.census.leave(reactor as u8, ip);
             self.kernel.close(caller.socket, Farewell::Finish);
         }

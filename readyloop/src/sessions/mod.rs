@@ -272,9 +272,10 @@ impl Sessions {
         self.queue_copy(id, bytes)
     }
 
-    /// Sends a copy of `bytes` that were written down elsewhere.
+    /// Sends a copy of `bytes` that were written down elsewhere. Says why the session is not read,
+    /// if its slot was not freed.
     #[inline(always)]
-    pub fn send_from_elsewhere(&mut self, id: SessionId, bytes: &[u8]) {
+    pub fn send_from_elsewhere(&mut self, id: SessionId, bytes: &[u8]) -> Option<Holds> {
         self.settle_writer();
         if let Some(session) = self.slab.get_mut(key(id))
             && session.accepts()
@@ -282,9 +283,10 @@ impl Sessions {
             && let Some(place) = self.page.enter_with(id, bytes)
         {
             session.place = place;
-        } else {
-            self.queue_copy(id, bytes);
+            return Some(session.holds);
         }
+        self.queue_copy(id, bytes);
+        Some(self.get(id)?.holds)
     }
 
     /// Plain bytes have come for the session. If it has nothing else on its mind, it is expected to
