@@ -35,10 +35,26 @@
 //! Back-pressure flows the other way as data, never as a call: a session whose send queue is over
 //! the high mark is not read, so its TCP window closes and the peer slows down.
 //!
+//! # Threads
+//!
+//! The same handler runs on one thread, on several reactors, or in a pool of workers:
+//!
+//! ```text
+//! single    [ accept · wait → recv → frame → handle → send → flush ]                 one thread
+//! multi     [ accept ] ─socket→ [ wait → recv → frame → handle → send → flush ] × N   crosses once, at birth
+//! workers   [ accept · wait → recv → frame ] ─lane→ [ handle ] ─mail→ [ send → flush ] crosses twice per batch
+//! ```
+//!
+//! [`Builder::topology`] chooses. [`Server::run`] takes a factory and calls it once for each thread
+//! that runs handlers, so a handler owns its scratch space and its connections without a lock; what
+//! is shared is your `Arc`. A session's frames are handled in their order, one at a time, in every
+//! topology. [`Group`] sends to many sessions at once, wherever they live, and [`Remote`] reaches
+//! any session from any thread.
+//!
 //! # Where things are
 //!
 //! [`Server`] turns settings into a running server; [`Reactor`] is one thread's loop, with its
-//! single step [`Reactor::turn`]; [`kernel::Kernel`] is the seam to the operating system, with
+//! single step [`Reactor::turn`], and so are [`Acceptor`] and [`Worker`]; [`kernel::Kernel`] is the seam to the operating system, with
 //! [`sys`] (Linux) and [`sim`] (a deterministic model, in which the same reactor runs your handler)
 //! behind it; [`Limits`] holds every bound.
 //!

@@ -70,7 +70,7 @@ impl Chaos {
     }
 }
 
-fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
+pub fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
     let rng = Rng::new(!seed);
     let mut chaos = Chaos { rng, ids: Vec::new(), timers: Vec::new(), dialled };
     Box::new(move |fact, context| {
@@ -83,7 +83,7 @@ fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
     })
 }
 
-fn disturb(client: &Client, rng: &mut Rng) {
+pub fn disturb(client: &Client, rng: &mut Rng) {
     match rng.below(10) {
         0 => client.stop_reading(),
         1 | 2 => client.resume_reading(),
@@ -93,7 +93,7 @@ fn disturb(client: &Client, rng: &mut Rng) {
 }
 
 /// Whoever still may sends something, or ends in one way or another.
-fn speak(clients: &mut Vec<Client>, rng: &mut Rng) {
+pub fn speak(clients: &mut Vec<Client>, rng: &mut Rng) {
     let nth = rng.below(clients.len());
     match rng.below(14) {
         0 => clients.swap_remove(nth).finish(),
@@ -106,7 +106,7 @@ fn speak(clients: &mut Vec<Client>, rng: &mut Rng) {
 
 /// Every session was opened and closed once, and told nothing before or after; every one that was
 /// dialled was opened or failed.
-fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
+pub fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
     let mut alive: HashMap<SessionId, bool> = HashMap::new();
     for fact in facts {
         match fact {

@@ -13,4 +13,6 @@ mod seeds;
 mod stopping;
 mod threads;
 mod timing;
+mod topologies;
+mod town;
 mod world;

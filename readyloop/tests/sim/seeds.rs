@@ -13,10 +13,10 @@ use readyloop::{CloseReason, Errno, Limits, SessionId, Stats, Trigger};
 use super::world::{Fact, React, World, framed};
 
 const SEEDS: u64 = 1_200;
-const POISON: &[u8] = b"meant for the dead";
+pub const POISON: &[u8] = b"meant for the dead";
 
 /// What the server answers to a frame, as a stream of bytes.
-fn answer(frame: &[u8]) -> Vec<u8> {
+pub fn answer(frame: &[u8]) -> Vec<u8> {
     match frame.first() {
         Some(0) => Vec::new(),
         Some(1) => [framed(frame), framed(frame)].concat(),
@@ -49,8 +49,8 @@ fn server(dead: Rc<RefCell<Vec<SessionId>>>) -> React {
 }
 
 /// One caller and what it is going to do.
-struct Caller {
-    client: Client,
+pub struct Caller {
+    pub client: Client,
     script: Vec<u8>,
     sent: usize,
     expected: Vec<u8>,
@@ -58,7 +58,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(client: Client, rng: &mut Rng) -> Caller {
+    pub fn new(client: Client, rng: &mut Rng) -> Caller {
         let (mut script, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..rng.below(12) {
             let longest = [3, 40, 400, 5_000][rng.below(4)];
@@ -80,7 +80,7 @@ impl Caller {
         self.sent += count;
     }
 
-    fn act(&mut self, rng: &mut Rng) {
+    pub fn act(&mut self, rng: &mut Rng) {
         match rng.below(12) {
             0 => self.client.stop_reading(),
             1 | 2 => self.client.resume_reading(),
@@ -93,7 +93,7 @@ impl Caller {
     }
 
     /// Sends what is left, reads what comes, ends well.
-    fn conclude(&mut self) {
+    pub fn conclude(&mut self) {
         self.client.resume_reading();
         if !self.gone && self.client.end().is_none() {
             self.client.send(&self.script[self.sent..]);
@@ -104,7 +104,7 @@ impl Caller {
 
     /// Whether the caller has all that it was owed. `false` for one that was refused at the door:
     /// it has not one byte.
-    fn was_served(&self, seed: u64) -> bool {
+    pub fn was_served(&self, seed: u64) -> bool {
         let received = self.client.received();
         let begins = self.expected.starts_with(&received);
         assert!(begins, "seed {seed}: {:?} received what was not for it", self.client);
@@ -123,12 +123,12 @@ impl Caller {
 }
 
 /// How many callers a reactor may have refused.
-fn refusals(stats: &Stats) -> u64 {
+pub fn refusals(stats: &Stats) -> u64 {
     let unwatched = stats.closed[CloseReason::System(Errno::NOSPC).kind()];
     stats.refused_by_descriptors + stats.accepts_skipped + unwatched
 }
 
-fn small_limits(rng: &mut Rng) -> Limits {
+pub fn small_limits(rng: &mut Rng) -> Limits {
     let send_high_bytes = 64 + rng.below(4_000);
     Limits {
         recv_buffer_bytes: 64 + rng.below(1_000),
@@ -144,7 +144,7 @@ fn small_limits(rng: &mut Rng) -> Limits {
 }
 
 /// Every session that was opened ended once, and was told nothing afterwards.
-fn check_lives(facts: &[Fact], seed: u64) {
+pub fn check_lives(facts: &[Fact], seed: u64) {
     let mut lives: HashMap<SessionId, bool> = HashMap::new();
     for fact in facts {
         match fact {

@@ -36,6 +36,11 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Writes its facts into a log that others may share.
+    pub fn new(facts: Rc<RefCell<Vec<Fact>>>, react: React, frame_bytes_max: usize) -> Probe {
+        Probe { facts, react, frame_bytes_max }
+    }
+
     fn tell(&mut self, fact: Fact, context: &mut Context<'_>) {
         self.facts.borrow_mut().push(fact.clone());
         (self.react)(&fact, context);
@@ -143,7 +148,7 @@ impl World {
         let net = Net::new(seed, trigger, faults);
         let facts = Rc::new(RefCell::new(Vec::new()));
         let frame_bytes_max = limits.frame_bytes_max;
-        let probe = Probe { facts: facts.clone(), react, frame_bytes_max };
+        let probe = Probe::new(facts.clone(), react, frame_bytes_max);
         let kernel = net.kernel();
         let setup = Setup::new(&kernel, vec![net.listener()], limits);
         let remote = setup.remote();

@@ -1,0 +1,232 @@
+//! Several threads in one: the acceptor, the reactors and the workers of a server, whose steps are
+//! interleaved by the seed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use readyloop::kernel::Kernel;
+use readyloop::sim::{Faults, Net, Rng, Sim};
+use readyloop::{
+    Acceptor, Balance, Lanes, Limits, Reactor, Remote, SessionId, Setup, Stats, Trigger, Worker,
+};
+
+use super::world::{Fact, Probe, React};
+
+/// How the work is spread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plan {
+    Handoff(usize, Balance),
+    ReusePort(usize),
+    Workers(usize),
+}
+
+/// A thread, one step at a time.
+#[allow(clippy::large_enum_variant, reason = "there are few, and they stay where they are")]
+enum Thread {
+    Acceptor(Acceptor<Sim>),
+    Reactor(Reactor<Sim, Probe>),
+    WithLanes(Reactor<Sim, Lanes<Probe>>),
+}
+
+impl Thread {
+    /// `false` when it has ended.
+    fn step(&mut self) -> bool {
+        match self {
+            Thread::Acceptor(acceptor) => acceptor.turn().unwrap(),
+            Thread::Reactor(reactor) => reactor.turn().unwrap(),
+            Thread::WithLanes(reactor) => reactor.turn().unwrap(),
+        }
+    }
+
+    fn stats(&self) -> &Stats {
+        match self {
+            Thread::Acceptor(acceptor) => acceptor.stats(),
+            Thread::Reactor(reactor) => reactor.stats(),
+            Thread::WithLanes(reactor) => reactor.stats(),
+        }
+    }
+}
+
+type Workers = Rc<RefCell<Vec<Worker<Probe>>>>;
+
+/// A net and the server that lives on it.
+pub struct Town {
+    pub net: Net,
+    pub remote: Remote,
+    threads: Vec<Option<Thread>>,
+    workers: Workers,
+    /// How many listeners there are to call.
+    pub listeners: usize,
+    facts: Rc<RefCell<Vec<Fact>>>,
+    ended: Stats,
+    rng: Rng,
+}
+
+impl Town {
+    /// A server with a handler for each thread that runs any; `react` is made for each.
+    pub fn new(
+        seed: u64,
+        plan: Plan,
+        trigger: Trigger,
+        faults: Faults,
+        limits: &Limits,
+        react: impl Fn() -> React,
+    ) -> Town {
+        let net = Net::new(seed, trigger, faults);
+        let facts = Rc::new(RefCell::new(Vec::new()));
+        let probe = || Probe::new(facts.clone(), react(), limits.frame_bytes_max);
+        let workers: Workers = Rc::default();
+        let (threads, remote, listeners) = match plan {
+            Plan::Handoff(reactors, balance) => {
+                several(&net, limits, reactors, Some(balance), &probe)
+            }
+            Plan::ReusePort(reactors) => several(&net, limits, reactors, None, &probe),
+            Plan::Workers(count) => {
+                let kernel = net.kernel();
+                let setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+                let (remote, lanes) = (setup.remote(), setup.lanes::<Probe>(count));
+                let worker = |number| Worker::new(lanes.shared(), number, probe());
+                workers.borrow_mut().extend((0..count).map(worker));
+                let reactor = Reactor::new(kernel, setup, lanes).unwrap();
+                (vec![Some(Thread::WithLanes(reactor))], remote, 1)
+            }
+        };
+        let rng = Rng::new(seed ^ 0x70_77_6E);
+        let town =
+            Town { net, remote, threads, workers, listeners, facts, ended: Stats::default(), rng };
+        town.work_while_asleep(seed);
+        town
+    }
+
+    /// While the reactor sleeps, a worker may be the one that has something to do.
+    fn work_while_asleep(&self, seed: u64) {
+        let (workers, mut rng) = (self.workers.clone(), Rng::new(!seed));
+        self.net.while_asleep(move || {
+            // From within a worker's own step nobody else is stepped.
+            if let Ok(mut workers) = workers.try_borrow_mut()
+                && !workers.is_empty()
+                && rng.below(2) == 0
+            {
+                let some = rng.below(workers.len());
+                workers[some].step();
+            }
+        });
+    }
+
+    /// One step of anybody.
+    pub fn step(&mut self) {
+        let some = self.rng.below(self.threads.len() + self.workers.borrow().len());
+        self.step_of(some);
+    }
+
+    /// Whether it was a worker that had something to do.
+    fn step_of(&mut self, nth: usize) -> bool {
+        if nth >= self.threads.len() {
+            return self.workers.borrow_mut()[nth - self.threads.len()].step();
+        }
+        if let Some(thread) = &mut self.threads[nth]
+            && !thread.step()
+        {
+            self.ended.add(thread.stats());
+            self.threads[nth] = None;
+        }
+        false
+    }
+
+    /// One step of each, in any order; whether a worker had something to do.
+    fn round(&mut self) -> bool {
+        let mut order: Vec<usize> = (0..self.threads.len() + self.workers.borrow().len()).collect();
+        self.rng.shuffle(&mut order);
+        let mut worked = false;
+        order.into_iter().for_each(|nth| worked |= self.step_of(nth));
+        worked
+    }
+
+    /// Steps until nothing is left to do before the clock moves.
+    pub fn settle(&mut self) {
+        let net = self.net.clone();
+        let mut idle = 0;
+        // The net does not know what waits for a worker: twice, because a reactor's last step may
+        // have sent a lane out.
+        while idle < 2 {
+            let mut worked = false;
+            net.settle(100_000, || worked |= self.round());
+            idle = if worked { 0 } else { idle + 1 };
+        }
+    }
+
+    /// Steps until every thread has ended.
+    pub fn run_out(&mut self) {
+        for _ in 0..100_000 {
+            if self.threads.iter().all(Option::is_none) {
+                assert_eq!(self.net.open_sockets(), 0, "a socket was leaked");
+                return;
+            }
+            self.round();
+        }
+        panic!("the server does not end: {:?}", self.net);
+    }
+
+    /// Steps while this holds; time passes.
+    pub fn step_while(&mut self, holds: impl Fn() -> bool) {
+        for _ in 0..100_000 {
+            if !holds() {
+                return;
+            }
+            self.round();
+        }
+        panic!("nothing comes of it: {:?}", self.net);
+    }
+
+    /// What all threads have counted.
+    pub fn stats(&self) -> Stats {
+        let mut sum = self.ended.clone();
+        self.threads.iter().flatten().for_each(|thread| sum.add(thread.stats()));
+        sum
+    }
+
+    /// Everything that handlers were told since the last call.
+    pub fn facts(&self) -> Vec<Fact> {
+        std::mem::take(&mut self.facts.borrow_mut())
+    }
+
+    /// A caller that is open, and its session's name.
+    pub fn caller(&mut self) -> (readyloop::sim::Client, SessionId) {
+        self.settle();
+        let before = self.facts.borrow().len();
+        let client = self.net.connect(0);
+        self.settle();
+        let facts = self.facts.borrow();
+        let opened = facts[before..].iter().find_map(|fact| match fact {
+            Fact::Open(id) => Some(*id),
+            _ => None,
+        });
+        (client, opened.expect("a caller was accepted"))
+    }
+}
+
+/// Reactors under an acceptor, which listens if there is a balance to keep.
+fn several(
+    net: &Net,
+    limits: &Limits,
+    reactors: usize,
+    balance: Option<Balance>,
+    probe: &dyn Fn() -> Probe,
+) -> (Vec<Option<Thread>>, Remote, usize) {
+    let head = net.kernel();
+    let kernels: Vec<Sim> = (0..reactors).map(|_| net.kernel()).collect();
+    let wakers: Vec<_> = kernels.iter().map(Kernel::waker).collect();
+    let (mut setups, mut acceptor) = Setup::several(&wakers, head.waker(), limits);
+    match balance {
+        Some(balance) => {
+            acceptor.balance = balance;
+            acceptor.listeners.push(net.listener());
+        }
+        None => setups.iter_mut().for_each(|setup| setup.listeners.push(net.listener())),
+    }
+    let remote = setups[0].remote();
+    let reactor = |(kernel, setup)| Thread::Reactor(Reactor::new(kernel, setup, probe()).unwrap());
+    let mut threads: Vec<_> = kernels.into_iter().zip(setups).map(reactor).map(Some).collect();
+    threads.push(Some(Thread::Acceptor(Acceptor::new(head, acceptor).unwrap())));
+    (threads, remote, if balance.is_some() { 1 } else { reactors })
+}
