@@ -229,9 +229,13 @@ mod tests {
 
     #[test]
     fn ipv4_and_ipv6_share_a_port() {
-        let six = listen("[::]:0").unwrap();
-        let Address::Tcp(address) = six.local_address() else { panic!("not TCP") };
-        listen(&format!("0.0.0.0:{}", address.port())).unwrap();
+        // The port that IPv6 is given may be in use by somebody's IPv4: not by all of these.
+        let share = || {
+            let six = listen("[::]:0").unwrap();
+            let Address::Tcp(address) = six.local_address() else { panic!("not TCP") };
+            listen(&format!("0.0.0.0:{}", address.port())).is_ok()
+        };
+        assert!((0..20).any(|_| share()));
     }
 
     #[test]
