@@ -7,7 +7,8 @@ use crate::id::SessionId;
 use crate::wheel::TimerId;
 
 /// The user's code. One instance for each thread that runs handlers, so `&mut self` is plain state
-/// of one thread, without a lock.
+/// of one thread, without a lock. In the worker pool a session's calls may come on any worker, one
+/// at a time: what belongs to a session lies in `Session`, which travels with it.
 ///
 /// For each session, in this order and never at the same time: `on_open` once; any number of
 /// `on_frame`, `on_timer` and `on_drained`; `on_peer_finished` at most once, after the last frame;
@@ -38,7 +39,8 @@ pub trait Handler: Sized {
     /// The user's state for one connection.
     type Session: Send;
 
-    /// The reactor is about to take its first turn. The place to dial from.
+    /// The thread that runs this handler, a reactor's or a worker's, is about to begin. The place to
+    /// dial from.
     fn on_start(&mut self, _context: &mut Context<'_>) {}
 
     /// A session begins: a caller was accepted, or a dialled peer answered.

@@ -271,6 +271,40 @@ fn a_late_order_of_anybody_reaches_nobody_after_its_slot_was_reused() {
 }
 
 #[test]
+fn a_thread_that_is_awake_is_never_woken() {
+    for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let mut town = quiet(plan, trigger, &Limits::default(), echo);
+        town.net.no_hook();
+        let (client, id) = town.caller();
+        for _ in 0..50 {
+            client.send(&framed(b"hi"));
+            town.remote.send(id, "from outside").unwrap();
+            town.settle();
+        }
+        assert_eq!(client.received().len(), 50 * (6 + 12));
+        assert_eq!(town.net.calls().wakes, 0, "{plan:?}, {trigger:?}");
+    }
+}
+
+#[test]
+fn many_lanes_that_come_home_wake_a_sleeping_reactor_once() {
+    for trigger in BOTH {
+        let mut town = quiet(Plan::Workers(2), trigger, &Limits::default(), echo);
+        let clients: Vec<_> = (0..20).map(|_| town.caller().0).collect();
+        town.work_only_while_asleep();
+        for round in 1..=10 {
+            let before = town.net.calls();
+            clients.iter().for_each(|client| client.send(&framed(b"hi")));
+            town.settle();
+            assert!(clients.iter().all(|client| client.received().len() == round * 6));
+            let wakes = (town.net.calls() - before).wakes;
+            // The frames may come in several turns; a turn's lanes come home to one sleep.
+            assert!((1..=4).contains(&wakes), "{trigger:?}: {wakes} wakes for 20 lanes");
+        }
+    }
+}
+
+#[test]
 fn a_full_lane_pauses_reading_and_everything_comes_in_the_end() {
     let limits = Limits {
         lane_bytes_max: 200,

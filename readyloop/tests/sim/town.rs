@@ -113,6 +113,17 @@ impl Town {
         });
     }
 
+    /// From now on workers work only while the reactor sleeps, and then all that there is to do.
+    pub fn work_only_while_asleep(&mut self) {
+        let workers = std::mem::take(&mut *self.workers.borrow_mut());
+        let workers = RefCell::new(workers);
+        self.net.while_asleep(move || {
+            for worker in workers.borrow_mut().iter_mut() {
+                while worker.step() {}
+            }
+        });
+    }
+
     /// One step of anybody.
     pub fn step(&mut self) {
         let some = self.rng.below(self.threads.len() + self.workers.borrow().len());
