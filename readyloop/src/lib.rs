@@ -119,6 +119,8 @@ mod limits;
 mod listeners;
 mod mailbox;
 mod members;
+#[cfg(all(loom, test))]
+mod models;
 mod names;
 mod order;
 mod page;

@@ -66,7 +66,7 @@ pub struct Mailbox<M> {
 struct List<M> {
     mails: VecDeque<M>,
     closed: bool,
-    /// Writers that found the box full, and are rung when there is room.
+    /// Writers that found the box full, each once, and are rung when there is room.
     waiting: Vec<Arc<Bell>>,
 }
 
@@ -134,7 +134,11 @@ impl<M> Mailbox<M> {
                 return Err((mail, Refused::Stopped));
             }
             if list.mails.len() >= self.mails_max {
-                list.waiting.extend(writer.cloned());
+                if let Some(writer) = writer
+                    && !list.waiting.iter().any(|waits| Arc::ptr_eq(waits, writer))
+                {
+                    list.waiting.push(writer.clone());
+                }
                 return Err((mail, Refused::Full));
             }
             list.mails.push_back(mail);
@@ -241,6 +245,18 @@ mod tests {
         assert_eq!(mailbox.post_or_wait(3, &bells[1]), Err((3, Refused::Full)));
         mailbox.close();
         assert_eq!(rung(), 2, "there will never be room");
+    }
+
+    #[test]
+    fn a_writer_that_tries_again_waits_once() {
+        let (mailbox, _) = boxed(1);
+        let bells: Vec<_> =
+            (0..2).map(|_| Arc::new(Bell::new(Arc::new(Counter::default())))).collect();
+        mailbox.post(1).unwrap();
+        for bell in bells.iter().cycle().take(100) {
+            assert_eq!(mailbox.post_or_wait(2, bell), Err((2, Refused::Full)));
+        }
+        assert_eq!(mailbox.lock().waiting.len(), 2);
     }
 
     #[test]

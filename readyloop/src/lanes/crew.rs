@@ -106,6 +106,13 @@ impl<L> Crew<L> {
         self.wake.notify_one();
     }
 
+    /// Whether nothing waits, nobody sleeps and nobody is called.
+    #[cfg(all(loom, test))]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let queue = self.lock();
+        queue.lanes.is_empty() && queue.asleep == 0 && queue.called == 0
+    }
+
     /// No code runs under the lock that could leave the queue half changed, so poison means nothing.
     fn lock(&self) -> MutexGuard<'_, Queue<L>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,10 +11,10 @@
 //!
 //! Thread contract: [`Lanes`] reactor-thread, [`Shared`] any-thread.
 
-mod crew;
+pub(crate) mod crew;
 mod desk;
 mod lane;
-mod stall;
+pub(crate) mod stall;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};

@@ -4,16 +4,16 @@
 //! No clock is read for it on a worker. A run that is still the same after one whole interval has
 //! lasted at least as long, and at most twice as long when it is reported.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Now;
 use crate::id::SessionId;
 use crate::incident::Incident;
+use crate::sync::{AtomicU64, Ordering};
 
 /// What one worker is busy with.
 #[derive(Default)]
-pub(super) struct Post {
+pub(crate) struct Post {
     /// Runs begun and ended: odd while it is busy.
     runs: AtomicU64,
     /// Whose lane it runs.
@@ -21,18 +21,19 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn begin(&self, id: SessionId) {
-        self.id.store(id.to_bits(), Ordering::Relaxed);
+    pub(crate) fn begin(&self, id: SessionId) {
+        // Released, so that whoever reads this name sees that the run before it has ended.
+        self.id.store(id.to_bits(), Ordering::Release);
         self.runs.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.runs.fetch_add(1, Ordering::Release);
     }
 }
 
 /// The reactor's eye on the posts.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     interval: Duration,
     next: Option<Now>,
     /// What each post said at the last look.
@@ -42,23 +43,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(workers: usize, interval: Duration) -> Watch {
+    pub(crate) fn new(workers: usize, interval: Duration) -> Watch {
         Watch { interval, next: None, seen: vec![0; workers], reported: vec![0; workers] }
     }
 
     /// Lanes have left.
-    pub(super) fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         if self.next.is_none() {
             self.next = Some(now + self.interval);
         }
     }
 
-    pub(super) fn next_check(&self, away: bool) -> Option<Now> {
+    pub(crate) fn next_check(&self, away: bool) -> Option<Now> {
         self.next.filter(|_| away)
     }
 
     /// Looks at the posts if it is time.
-    pub(super) fn check(
+    pub(crate) fn check(
         &mut self,
         now: Now,
         away: bool,
@@ -73,15 +74,19 @@ impl Watch {
             let runs = post.runs.load(Ordering::Acquire);
             let is_same = runs % 2 == 1 && runs == self.seen[worker];
             if is_same && runs != self.reported[worker] {
-                self.reported[worker] = runs;
-                let id = SessionId::from_bits(post.id.load(Ordering::Relaxed));
-                report(Incident::Stalled { id, worker, at_least: self.interval });
+                let id = SessionId::from_bits(post.id.load(Ordering::Acquire));
+                // A run that began during this look has left its own name, and nobody is stalled.
+                if post.runs.load(Ordering::Relaxed) == runs {
+                    self.reported[worker] = runs;
+                    report(Incident::Stalled { id, worker, at_least: self.interval });
+                }
             }
             self.seen[worker] = runs;
         }
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;
