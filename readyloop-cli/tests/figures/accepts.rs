@@ -8,7 +8,9 @@ use rustix::net::SocketFlags;
 
 use crate::load::{Callers, dial, framed, reset_at_close};
 use crate::rates::{Meter, Rate, print_rates};
-use crate::server::{REUSEPORT, REUSEPORT_OWN_TABLES, ROUND_ROBIN, SINGLE, Server, Topology};
+use crate::server::{
+    REUSEPORT, REUSEPORT_OWN_TABLES, ROUND_ROBIN, SINGLE, Server, Topology, names,
+};
 use crate::stats::take_turns;
 
 const TOPOLOGIES: [Topology; 4] = [SINGLE, ROUND_ROBIN, REUSEPORT, REUSEPORT_OWN_TABLES];
@@ -44,7 +46,7 @@ fn round(server: &Server, lasts: Duration) -> Rate {
             }
         }
     }
-    meter.stop(done)
+    meter.stop(server, done)
 }
 
 /// About to be open; its port will be free as soon as it is closed.
@@ -63,7 +65,7 @@ fn accept_rate_handoff_against_reuseport() {
     take_turns(1, &mut servers, |server| round(server, WARM_UP));
     let measured = take_turns(ROUNDS, &mut servers, |server| round(server, ROUND));
     println!("\nsessions of one {FRAME_BYTES}-byte frame, {IN_FLIGHT} connects in flight");
-    print_rates("session", &topologies, &measured);
+    print_rates(("session", "sessions"), &names(&topologies), &measured);
     for server in servers {
         server.terminate();
         server.expect_good_end();

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::load::Callers;
+use crate::rates::{Meter, Rate, print_rates};
 use crate::server::Server;
 use crate::stats::{median_of, take_turns};
 
@@ -15,8 +16,8 @@ const BURST: usize = 20;
 const RECEIVE_BYTES: usize = 4096;
 const ROUNDS: usize = 5;
 
-/// How long a server must rest before we believe that it has nothing more to do.
-const REST: Duration = Duration::from_millis(100);
+/// A server that uses less than a tenth of such a time has nothing to do but its housekeeping.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// A server that sends what one says to all, and how one talks to it.
 struct Service {
@@ -107,9 +108,8 @@ impl<'s> Crowd<'s> {
     }
 
     /// Sends so many messages, with at most `depth` that not all have heard, until all have heard
-    /// all. Returns the deliveries per second.
-    fn deliver(&mut self, messages: usize, depth: usize) -> f64 {
-        let begin = Instant::now();
+    /// all.
+    fn deliver(&mut self, messages: usize, depth: usize) {
         let first = self.heard_by.len();
         let (mut sent, mut done) = (0, 0);
         while done < messages {
@@ -117,12 +117,16 @@ impl<'s> Crowd<'s> {
             self.send(more);
             sent += more;
             self.hear();
-            done +=
-                self.heard_by[first + done..].iter().take_while(|by| **by == SUBSCRIBERS).count();
+            let unheard = &self.heard_by[first + done..];
+            done += unheard.iter().take_while(|by| **by == SUBSCRIBERS).count();
         }
-        let took = begin.elapsed();
         self.expect_answers(messages);
-        (messages * SUBSCRIBERS) as f64 / took.as_secs_f64()
+    }
+
+    fn measure(&mut self, depth: usize) -> Rate {
+        let meter = Meter::start(&self.server);
+        self.deliver(MESSAGES, depth);
+        meter.stop(&self.server, MESSAGES * SUBSCRIBERS)
     }
 
     fn send(&mut self, messages: usize) {
@@ -155,14 +159,15 @@ impl<'s> Crowd<'s> {
     /// and the most that was seen until the server rested.
     fn burst(&mut self) -> (usize, usize) {
         let before = self.server.anonymous_bytes();
-        self.send(BURST);
         let mut most = before;
-        let (mut cpu, mut since) = (self.server.cpu(), Instant::now());
-        while since.elapsed() < REST {
-            most = most.max(self.server.anonymous_bytes());
-            let now = self.server.cpu();
-            if now > cpu {
-                (cpu, since) = (now, Instant::now());
+        self.send(BURST);
+        loop {
+            let (cpu, begin) = (self.server.cpu(), Instant::now());
+            while begin.elapsed() < GLANCE {
+                most = most.max(self.server.anonymous_bytes());
+            }
+            if self.server.cpu() - cpu < GLANCE / 10 {
+                break;
             }
         }
         self.expect_answers(BURST);
@@ -199,8 +204,8 @@ fn expect_bytes(callers: &mut Callers, bytes: usize) {
 
 /// One round's figures.
 struct Figures {
-    /// Deliveries per second, for each depth.
-    deliveries: [f64; DEPTHS.len()],
+    /// Deliveries, for each depth.
+    rates: [Rate; DEPTHS.len()],
     before_bytes: usize,
     burst_bytes: usize,
 }
@@ -210,14 +215,13 @@ fn round(service: &Service) -> Figures {
     let mut crowd = Crowd::gather(service).expect("it could be started before");
     // First: afterwards the server may keep memory from busier times.
     let (before_bytes, burst_bytes) = crowd.burst();
-    let deliveries = DEPTHS.map(|depth| crowd.deliver(MESSAGES, depth));
-    Figures { deliveries, before_bytes, burst_bytes }
+    let rates = DEPTHS.map(|depth| crowd.measure(depth));
+    Figures { rates, before_bytes, burst_bytes }
 }
 
-#[test]
-#[ignore = "measures; run it alone in release"]
-fn broadcast_to_ten_thousand() {
-    let mut services = vec![ours(), redis()];
+/// What can be started here, Redis first: it is the measure. Says what cannot.
+fn services() -> Vec<Service> {
+    let mut services = vec![redis(), ours()];
     services.retain(|service| {
         let is_there = (service.start)().is_some();
         if !is_there {
@@ -225,27 +229,30 @@ fn broadcast_to_ten_thousand() {
         }
         is_there
     });
-    let measured = take_turns(ROUNDS, &mut services, |service| round(service));
-    println!(
-        "\n{SUBSCRIBERS} subscribers, messages of {MESSAGE_BYTES} bytes: deliveries per second"
-    );
-    println!("and anonymous memory in MB, before and while {BURST} messages lie unread");
-    println!("{:<16}{:>12}{:>12}{:>12}{:>12}", "", "1 at once", "20 at once", "before", "burst");
-    for (service, measured) in services.iter().zip(&measured) {
-        println!(
-            "{:<16}{:>12.0}{:>12.0}{:>12.1}{:>12.1}",
-            service.name,
-            median_of(measured, |figures| figures.deliveries[0]),
-            median_of(measured, |figures| figures.deliveries[1]),
-            median_of(measured, |figures| figures.before_bytes as f64 / 1e6),
-            median_of(measured, |figures| figures.burst_bytes as f64 / 1e6),
-        );
+    services
+}
+
+#[test]
+#[ignore = "measures; run it alone in release"]
+fn broadcast_to_ten_thousand() {
+    let mut services = services();
+    if services.is_empty() {
+        return;
     }
-    if let [ours, theirs] = &measured[..] {
-        let ratio = |at: usize| {
-            let median = |measured| median_of(measured, |one: &Figures| one.deliveries[at]);
-            median(ours) / median(theirs)
-        };
-        println!("{:<16}{:>12.2}{:>12.2}", "ratio", ratio(0), ratio(1));
+    let measured = take_turns(ROUNDS, &mut services, |service| round(service));
+    let names: Vec<&str> = services.iter().map(|service| service.name).collect();
+    for (at, depth) in DEPTHS.iter().enumerate() {
+        println!(
+            "\n{SUBSCRIBERS} subscribers, {MESSAGE_BYTES}-byte messages, {depth} on their way"
+        );
+        let rates = |figures: &[Figures]| figures.iter().map(|one| one.rates[at]).collect();
+        let rates: Vec<Vec<Rate>> = measured.iter().map(|figures| rates(figures)).collect();
+        print_rates(("delivery", "deliveries"), &names, &rates);
+    }
+    println!("\nanonymous memory in MB, before and while {BURST} messages lie unread");
+    for (name, measured) in names.iter().zip(&measured) {
+        let before = median_of(measured, |figures| figures.before_bytes as f64 / 1e6);
+        let burst = median_of(measured, |figures| figures.burst_bytes as f64 / 1e6);
+        println!("{name:<24}{before:>14.1}{burst:>10.1}");
     }
 }

@@ -43,7 +43,7 @@ impl Script {
     /// Bytes that come next; none after the last frame.
     fn ahead(&mut self) -> &[u8] {
         if self.at == self.bytes.len() {
-            (self.at, self.bytes) = (0, std::mem::take(&mut self.bytes));
+            self.at = 0;
             self.bytes.clear();
             while self.bytes.len() < Script::PIECE && self.written < self.frames {
                 self.write_frame();
@@ -84,18 +84,26 @@ impl Script {
         while !came.is_empty() {
             let ahead = self.ahead();
             let count = ahead.len().min(came.len());
-            let same = count > 0 && ahead[..count] == came[..count];
-            assert!(
-                same,
-                "session {}, seed {SEED:#x}: around frame {} came {:?} and not {:?}",
-                self.session,
-                self.written,
-                &came[..came.len().min(64)],
-                &self.bytes[self.at..self.at + count.min(64)]
-            );
+            if count == 0 || ahead[..count] != came[..count] {
+                self.complain(came);
+            }
             self.pass(count);
             came = &came[count..];
         }
+    }
+
+    #[track_caller]
+    fn complain(&self, came: &[u8]) -> ! {
+        let ahead = &self.bytes[self.at..];
+        let wrong = ahead.iter().zip(came).take_while(|(ahead, came)| ahead == came).count();
+        let some = |bytes: &[u8]| bytes[wrong..].iter().take(16).copied().collect::<Vec<u8>>();
+        panic!(
+            "session {}, seed {SEED:#x}, not long before frame {}: {:?} came and not {:?}",
+            self.session,
+            self.written,
+            some(came),
+            some(ahead)
+        );
     }
 
     fn is_over(&mut self) -> bool {

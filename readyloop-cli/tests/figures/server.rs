@@ -54,6 +54,11 @@ impl Topology {
     }
 }
 
+/// What to call them in a table.
+pub fn names(topologies: &[Topology]) -> Vec<&'static str> {
+    topologies.iter().map(|topology| topology.name).collect()
+}
+
 /// A running server.
 pub struct Server {
     child: Child,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::load::{Callers, framed};
 use crate::rates::{Meter, Rate, print_rates};
-use crate::server::{REUSEPORT, ROUND_ROBIN, SINGLE, Server, Topology, WORKERS};
+use crate::server::{REUSEPORT, ROUND_ROBIN, SINGLE, Server, Topology, WORKERS, names};
 use crate::stats::take_turns;
 
 const TOPOLOGIES: [Topology; 4] = [SINGLE, ROUND_ROBIN, REUSEPORT, WORKERS];
@@ -63,7 +63,7 @@ impl Subject {
                 }
             }
         }
-        meter.stop(done)
+        meter.stop(server, done)
     }
 }
 
@@ -76,7 +76,7 @@ fn throughput_of_each_topology() {
         take_turns(1, &mut subjects, |subject| subject.round(depth, WARM_UP));
         let measured = take_turns(ROUNDS, &mut subjects, |subject| subject.round(depth, ROUND));
         println!("\n{SESSIONS} sessions, {FRAME_BYTES}-byte frames, {depth} of each on their way");
-        print_rates("frame", &topologies, &measured);
+        print_rates(("frame", "frames"), &names(&topologies), &measured);
     }
     for Subject { server, callers, .. } in subjects {
         server.terminate();
