@@ -68,8 +68,8 @@ pub struct EchoOptions {
 #[command(next_help_heading = "Server")]
 pub struct ServerOptions {
     /// Listen on 127.0.0.1:7000, [::1]:7000 or unix:/path; may be given many times; port 0 takes a
-    /// free port
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    /// free port [default: 127.0.0.1 and the service's port: echo 7000]
+    #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 
     #[command(flatten)]
@@ -186,6 +186,15 @@ pub struct LogOptions {
     pub verbose: u8,
 }
 
+impl Service {
+    /// What every service is told.
+    pub fn server(&self) -> &ServerOptions {
+        match self {
+            Service::Echo(options) => &options.server,
+        }
+    }
+}
+
 impl ServerOptions {
     /// How it serves, in the words of the options: `single, epoll, level`.
     pub fn how(&self) -> String {
@@ -202,6 +211,13 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         .map(move |text| find(text).expect("a possible value is in the list of names").1)
 }
 
+/// What every service is told by this command line.
+#[cfg(test)]
+pub fn server_options(line: &str) -> ServerOptions {
+    let Command::Serve(Service::Echo(options)) = Args::parse_from(line.split_whitespace()).command;
+    options.server
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -215,10 +231,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
-        let Command::Serve(Service::Echo(options)) =
-            Args::parse_from(["readyloop", "serve", "echo"]).command;
-        assert_eq!(options.server.poller, Poller::default());
-        assert_eq!(options.server.trigger, Trigger::default());
-        assert_eq!(options.server.how(), "single, epoll, level");
+        let options = server_options("readyloop serve echo");
+        assert_eq!(options.poller, Poller::default());
+        assert_eq!(options.trigger, Trigger::default());
+        assert_eq!(options.how(), "single, epoll, level");
     }
 }

@@ -19,9 +19,10 @@ use tracing::{Level, debug, enabled};
 
 use crate::args::{EchoOptions, LimitOptions};
 use crate::framing::{Framing, Wrap};
-use crate::serve;
+use crate::serve::{self, Service};
 use crate::units::{Bytes, SpanRange};
 
+const SERVICE: Service = Service { name: "echo", address: "127.0.0.1:7000" };
 /// The longest frame if nothing else was asked for, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 
@@ -66,7 +67,7 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
 
 fn serve_with(framer: impl Wrap, options: &EchoOptions, limits: Limits) -> Result<()> {
     let opened = Arc::new(AtomicU32::new(0));
-    serve::serve("echo", &options.server, limits, |thread| {
+    serve::serve(&SERVICE, &options.server, limits, |thread| {
         let cost = options.handler_cost.map(|range| Cost {
             range,
             one_in: options.costly,

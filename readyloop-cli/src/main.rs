@@ -23,9 +23,12 @@ use clap::Parser;
 use args::{Args, Command, Service};
 
 fn main() -> ExitCode {
-    let Command::Serve(Service::Echo(options)) = Args::parse().command;
-    log::start(&options.server.log);
-    match echo::serve(&options) {
+    let Command::Serve(service) = Args::parse().command;
+    log::start(&service.server().log);
+    let end = match &service {
+        Service::Echo(options) => echo::serve(options),
+    };
+    match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Unlike eprintln!, this does not panic when standard error is closed.

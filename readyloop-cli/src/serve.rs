@@ -29,9 +29,17 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
     }
 }
 
+/// A service, as its callers know it.
+pub struct Service {
+    /// What the ready line calls it.
+    pub name: &'static str,
+    /// Where it listens if nothing else is said.
+    pub address: &'static str,
+}
+
 /// Listens, says so, and serves until it is stopped by a signal.
 pub fn serve<H: Handler>(
-    service: &str,
+    service: &Service,
     options: &ServerOptions,
     limits: Limits,
     handler: impl Fn(usize) -> H + Send + Sync,
@@ -53,9 +61,11 @@ pub fn serve<H: Handler>(
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
     }
-    let server = options.listen.iter().fold(builder, |builder, address| builder.listen(address));
+    let usual = [service.address.to_string()];
+    let addresses = if options.listen.is_empty() { &usual[..] } else { &options.listen };
+    let server = addresses.iter().fold(builder, |builder, address| builder.listen(address));
     let server = server.bind()?;
-    let ready = ready_line(service, server.addresses(), options);
+    let ready = ready_line(service.name, server.addresses(), options);
     let end = server.on_ready(move || announce(&ready)).run(handler);
     info!("ended: {}", totals(&total(&counted)));
     end
@@ -108,16 +118,14 @@ fn totals(stats: &Stats) -> String {
 mod tests {
     use std::time::Duration;
 
-    use clap::Parser;
-
     use super::*;
-    use crate::args::{Args, Command, Service};
+    use crate::args::server_options;
 
     #[test]
     fn every_limit_on_the_command_line_is_one_of_the_servers() {
         let line = "readyloop serve echo --max-sessions 1 --max-sessions-per-ip 2 --idle-timeout 3s \
                     --handshake-timeout 4s --drain-timeout 5ms --send-low 6 --send-high 7 --send-max 8";
-        let Command::Serve(Service::Echo(options)) = Args::parse_from(line.split(' ')).command;
+        let options = server_options(line);
         let expected = Limits {
             sessions_max: 1,
             sessions_per_address_max: Some(2),
@@ -130,14 +138,13 @@ mod tests {
             frame_bytes_max: 9 + 16,
             ..Limits::default()
         };
-        assert_eq!(limits(&options.server.limits, 9), expected);
+        assert_eq!(limits(&options.limits, 9), expected);
     }
 
     #[test]
     fn limits_that_were_not_given_are_the_librarys() {
-        let Command::Serve(Service::Echo(options)) =
-            Args::parse_from(["readyloop", "serve", "echo"]).command;
+        let options = server_options("readyloop serve echo");
         let expected = Limits { frame_bytes_max: 9 + 16, ..Limits::default() };
-        assert_eq!(limits(&options.server.limits, 9), expected);
+        assert_eq!(limits(&options.limits, 9), expected);
     }
 }

@@ -109,17 +109,13 @@ fn cpus() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use readyloop::Balance;
 
     use super::*;
-    use crate::args::{Args, Command, Service};
+    use crate::args::server_options;
 
     fn asked(options: &str) -> Result<Topology> {
-        let line = format!("readyloop serve echo {options}");
-        let Command::Serve(Service::Echo(options)) =
-            Args::parse_from(line.split_whitespace()).command;
-        topology(&options.server.topology)
+        topology(&server_options(&format!("readyloop serve echo {options}")).topology)
     }
 
     #[test]

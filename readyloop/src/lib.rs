@@ -102,6 +102,7 @@ pub mod id;
 pub mod kernel;
 pub mod sim;
 pub mod sys;
+pub mod wheel;
 
 mod abroad;
 mod address;
@@ -137,7 +138,6 @@ mod slab;
 mod stats;
 mod sync;
 mod wake;
-mod wheel;
 
 pub use address::Address;
 pub use bytes::Bytes;

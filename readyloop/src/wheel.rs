@@ -41,12 +41,12 @@ pub struct TimerId(Key);
 
 impl TimerId {
     /// A name for a timer that another table keeps.
-    pub fn from_key(key: Key) -> TimerId {
+    pub(crate) fn from_key(key: Key) -> TimerId {
         TimerId(key)
     }
 
     /// Where that table has it.
-    pub fn key(self) -> Key {
+    pub(crate) fn key(self) -> Key {
         self.0
     }
 }

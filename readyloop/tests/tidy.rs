@@ -93,6 +93,7 @@ fn sources_below(folder: &Path) -> Vec<Source> {
 
 fn all_sources() -> Vec<Source> {
     let mut found = sources_below(&root().join("readyloop"));
+    found.extend(sources_below(&root().join("readyloop-protocols")));
     found.extend(sources_below(&root().join("readyloop-cli")));
     assert!(found.len() > 30, "the sources were not found");
     found

@@ -3,8 +3,7 @@
 mod length;
 mod lines;
 mod raw;
-#[cfg(test)]
-pub(crate) mod walk;
+pub mod walk;
 
 use std::ops::Range;
 

@@ -1,10 +1,16 @@
-//! A walk of a framer over a stream, cut in every way: the test of the promise that cuts change
-//! nothing.
+//! A walk of a framer over a stream that is cut in every way: how whoever writes a [`Framer`] tests
+//! that cuts change nothing.
 //!
 //! It keeps a remainder and honours `at_least` as the reactor does, and it checks what the reactor
-//! may rely on. It is not the reactor: it has no limits and no buffers worth the name.
-
-use proptest::test_runner::{Config, RngSeed};
+//! relies on. It is not the reactor: it has no limits and no buffers worth the name.
+//!
+//! ```
+//! use readyloop::Lines;
+//! use readyloop::framers::walk::{self, End, Walked};
+//!
+//! let walked = walk::every_split(|| Lines::new(80), b"one\r\ntwo\nthr");
+//! assert_eq!(walked, Walked::new(&["one", "two"], End::Waiting { left: 3 }));
+//! ```
 
 use super::{Framer, Step};
 
@@ -13,16 +19,16 @@ const PAIRS_BYTES_MAX: usize = 96;
 
 /// What a stream became.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Walked {
+pub struct Walked {
     /// The frames, each as it was when the framer returned it.
-    pub(crate) frames: Vec<Vec<u8>>,
+    pub frames: Vec<Vec<u8>>,
     /// How the walk ended.
-    pub(crate) end: End,
+    pub end: End,
 }
 
 /// How a walk ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub enum End {
     /// The stream is over, and the framer waits for the rest of a frame.
     Waiting {
         /// How many bytes are in the remainder.
@@ -36,7 +42,7 @@ pub(crate) enum End {
 
 impl Walked {
     /// These frames, and then this end.
-    pub(crate) fn new(frames: &[impl AsRef<[u8]>], end: End) -> Walked {
+    pub fn new(frames: &[impl AsRef<[u8]>], end: End) -> Walked {
         Walked { frames: frames.iter().map(|frame| frame.as_ref().to_vec()).collect(), end }
     }
 }
@@ -45,10 +51,7 @@ impl Walked {
 ///
 /// # Panics
 /// When the framer breaks the contract of [`Framer::next`].
-pub(crate) fn arrivals<'a>(
-    mut framer: impl Framer,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Walked {
+pub fn arrivals<'a>(mut framer: impl Framer, pieces: impl IntoIterator<Item = &'a [u8]>) -> Walked {
     let mut frames = Vec::new();
     let mut remainder = Vec::new();
     let mut wanted = 1;
@@ -93,7 +96,7 @@ fn ask(framer: &mut impl Framer, input: &mut [u8]) -> Step {
 /// # Panics
 /// When a cut changes the frames, the end, or what is left.
 #[track_caller]
-pub(crate) fn every_split<F: Framer>(fresh: impl Fn() -> F, stream: &[u8]) -> Walked {
+pub fn every_split<F: Framer>(fresh: impl Fn() -> F, stream: &[u8]) -> Walked {
     let whole = arrivals(fresh(), [stream]);
     assert_eq!(arrivals(fresh(), stream.chunks(1)), whole, "byte by byte: {stream:?}");
     for first in 0..=stream.len() {
@@ -107,7 +110,7 @@ pub(crate) fn every_split<F: Framer>(fresh: impl Fn() -> F, stream: &[u8]) -> Wa
 }
 
 /// The stream, cut at these places, in any order; a place behind its end cuts nothing.
-pub(crate) fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+pub fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = cuts.iter().map(|&cut| cut.min(stream.len())).collect();
     places.extend([0, stream.len()]);
     places.sort_unstable();
@@ -115,7 +118,9 @@ pub(crate) fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 }
 
 /// How framers are tried on random streams: the same ones each time, and no files are left behind.
-pub(crate) fn config() -> Config {
+#[cfg(test)]
+pub(crate) fn config() -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
     Config { rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::with_cases(1000) }
 }
 
