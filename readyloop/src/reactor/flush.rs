@@ -38,13 +38,14 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.page = page;
     }
 
-    /// The common case is a short reply that leaves whole, after which nothing has changed.
+    /// The common case is a short reply of a session that goes on being read; it leaves whole, after
+    /// which nothing has changed.
     #[inline]
     fn flush_one(&mut self, page: &Page, nth: usize) {
         let (id, on_page) = page.piece(nth);
         let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
         session.place = 0;
-        if on_page.is_empty() || !session.is_open() || !session.queue.is_empty() {
+        if on_page.is_empty() || !session.reads() || !session.queue.is_empty() {
             return self.flush_slowly(page, nth);
         }
         let Some(link) = self.links.open(id) else { return };
@@ -58,7 +59,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    /// A queue, or a session that is not simply open. What is on the page goes before what is
+    /// A queue, or a session that is not simply open and read. What is on the page goes before what is
     /// queued, of which nothing was written then.
     fn flush_slowly(&mut self, page: &Page, nth: usize) {
         let (id, on_page) = page.piece(nth);

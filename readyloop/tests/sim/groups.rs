@@ -186,6 +186,32 @@ fn a_sender_that_waits_for_one_that_ends_goes_on() {
 }
 
 #[test]
+fn a_sender_that_is_held_while_its_answer_leaves_is_not_polled_for_more() {
+    let group = Group::new(SlowMember::PauseSender);
+    let all = group.clone();
+    let mut opened = 0;
+    let react: React = Box::new(move |fact, context| match fact {
+        Fact::Open(id) if *id != SessionId::NONE => {
+            opened += 1;
+            assert!(opened > 1 || context.join(&all));
+        }
+        Fact::Frame(_, frame) => {
+            assert!(context.send(b"ok") && context.broadcast(&all, frame.clone()));
+        }
+        _ => {}
+    });
+    let mut world = World::new(Trigger::Level, limits(), react);
+    let [slow, sender] = [0, 1].map(|_| world.caller().0);
+    slow_down(&slow);
+    say(&mut world, &sender, &[b'x'; 120]);
+    say(&mut world, &sender, b"is not read, and wakes nobody");
+    assert_eq!(sender.take_received(), b"ok");
+    slow.resume_reading();
+    world.settle();
+    assert_eq!(sender.received(), b"ok");
+}
+
+#[test]
 fn another_thread_sends_to_all_members() {
     for trigger in BOTH {
         let (mut world, group, clients) = world(trigger, SlowMember::default(), 3);
