@@ -19,7 +19,6 @@ use crate::group::SlowMember;
 use crate::id::SessionId;
 use crate::order::Order;
 use crate::record::{Record, Wish};
-use crate::session::Holds;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
@@ -146,10 +145,21 @@ impl<'a> Context<'a> {
     /// whether that was so when its frames were handed over.
     pub fn is_paused(&self) -> bool {
         match &self.side {
-            Side::Here(sessions) => {
-                sessions.get(self.id).is_some_and(|session| session.holds.has(Holds::QUEUE))
-            }
+            Side::Here(sessions) => sessions.is_paused(self.id),
             Side::Worker(record) => record.paused,
+        }
+    }
+
+    /// Stops reading this session until its send queue has fallen to the low mark, as if it had
+    /// stood over the high mark; then `on_drained` is called, also when there was nothing to send.
+    /// So a handler that has much to send does it piece by piece: send one, call this, return, and
+    /// send the next in `on_drained`; what the peer has asked meanwhile waits its turn.
+    ///
+    /// Frames that a worker was handed with this one still come. `false` if the session is closing.
+    pub fn pause_until_drained(&mut self) -> bool {
+        match &mut self.side {
+            Side::Here(sessions) => sessions.pause(self.id),
+            Side::Worker(record) => record.pause(self.id),
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Order {
     Leave(SessionId, Group),
     /// Send to all members of a group on one reactor.
     Broadcast(u8, Group, Bytes),
+    /// Do not read until the queue has fallen to the low mark.
+    Pause(SessionId),
     /// The slow members for which a sender was held have caught up.
     Release(SessionId),
 }
@@ -33,6 +35,7 @@ impl Order {
             | Order::Abort(id)
             | Order::Join(id, _)
             | Order::Leave(id, _)
+            | Order::Pause(id)
             | Order::Release(id) => id.reactor(),
             Order::Broadcast(reactor, ..) => *reactor,
         }

@@ -180,6 +180,15 @@ impl Record {
         true
     }
 
+    /// The session that is being served is not to be read until its queue has fallen to the low
+    /// mark; `false` if its end has begun.
+    pub fn pause(&mut self, id: SessionId) -> bool {
+        if !self.ended {
+            self.wish(id, Wish::Order(Order::Pause(id)));
+        }
+        !self.ended
+    }
+
     /// Orders something of the session that is being served that ends it.
     pub fn end(&mut self, by: SessionId, order: Order) {
         self.wish(by, Wish::Order(order));

@@ -47,7 +47,8 @@ pub enum State {
 pub struct Holds(u8);
 
 impl Holds {
-    /// Its send queue stood over the high mark and has not fallen to the low mark since.
+    /// Its send queue stood over the high mark, or its handler wants it so, and it has not fallen
+    /// to the low mark since.
     pub const QUEUE: Holds = Holds(1);
     /// What it has ordered from another reactor waits to be taken.
     pub const ABROAD: Holds = Holds(2);

@@ -25,7 +25,7 @@ impl Sessions {
     /// Takes a session of this reactor out of a group; `false` if it is not in there.
     pub fn leave(&mut self, id: SessionId, group: &Group) -> bool {
         let leaves = self.members.leave(id, group);
-        if leaves && self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE)) {
+        if leaves && self.is_paused(id) {
             self.let_go(group);
         }
         leaves
@@ -33,7 +33,7 @@ impl Sessions {
 
     /// The session is about to end.
     pub(super) fn leave_all(&mut self, id: SessionId) {
-        let was_slow = self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE));
+        let was_slow = self.is_paused(id);
         for group in self.members.leave_all(id) {
             if was_slow {
                 self.let_go(&group);

@@ -345,19 +345,31 @@ impl Sessions {
             self.kill(id, CloseReason::SendFull);
             return false;
         }
+        push(&mut session.queue, &mut self.stock);
         if unsent > self.limits.send_high_bytes {
-            let is_news = !session.holds.has(Holds::QUEUE);
-            session.holds.add(Holds::QUEUE);
-            self.disturbed = true;
-            push(&mut session.queue, &mut self.stock);
-            if is_news {
-                self.slowed_down(id);
-            }
-        } else {
-            push(&mut session.queue, &mut self.stock);
+            self.pause(id);
         }
         self.mark_dirty(id);
         true
+    }
+
+    /// Does not read the session until its queue has fallen to the low mark, of which its handler
+    /// is told; `false` if its end has begun.
+    #[inline(never)]
+    pub fn pause(&mut self, id: SessionId) -> bool {
+        if !self.get(id).is_some_and(Session::accepts) {
+            return false;
+        }
+        if !self.is_paused(id) {
+            self.hold(id, Holds::QUEUE);
+            self.slowed_down(id);
+        }
+        true
+    }
+
+    /// Whether the session is not read before its queue has fallen to the low mark.
+    pub fn is_paused(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE))
     }
 
     /// How many bytes wait to be sent to the session.

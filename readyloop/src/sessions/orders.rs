@@ -37,6 +37,7 @@ impl Sessions {
             Order::Join(id, group) => self.join(self.names.slot(id), &group),
             Order::Leave(id, group) => self.leave(self.names.slot(id), &group),
             Order::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
+            Order::Pause(id) => self.pause(self.names.slot(id)),
             Order::Release(id) => self.release(id, Holds::GROUP),
         }
     }

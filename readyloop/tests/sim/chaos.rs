@@ -65,6 +65,9 @@ impl Chaos {
                 self.dialled.borrow_mut().extend(id);
             }
             19 if self.rng.below(4) == 0 => panic!("chaos"),
+            20 => {
+                context.pause_until_drained();
+            }
             _ => {}
         }
     }

@@ -331,6 +331,41 @@ fn a_full_lane_pauses_reading_and_everything_comes_in_the_end() {
 }
 
 #[test]
+fn what_is_sent_piece_by_piece_waits_for_the_peer_and_is_whole_in_the_end() {
+    const PIECES: usize = 30;
+    let limits = Limits { send_low_bytes: 50, send_high_bytes: 1_000, ..Limits::default() };
+    // One session, on whatever worker: each frame asks for 30 pieces.
+    let producer = |asked: Rc<Cell<usize>>| -> React {
+        Box::new(move |fact, context| {
+            let goes_on = match fact {
+                Fact::Frame(..) => asked.replace(asked.get() + PIECES) == 0,
+                Fact::Drained(_) => asked.get() > 0,
+                _ => false,
+            };
+            if goes_on {
+                asked.set(asked.get() - 1);
+                assert!(context.queued_bytes() <= 50, "it did not wait for the peer");
+                assert!(context.send(&[b'x'; 100]) && context.pause_until_drained());
+            }
+        })
+    };
+    for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let asked = Rc::default();
+        let mut town = quiet(plan, trigger, &limits, || producer(Rc::clone(&asked)));
+        let (client, _) = town.caller();
+        client.set_window(70);
+        client.stop_reading();
+        client.send(&framed(b"all of it").repeat(2));
+        town.settle();
+        assert!(client.received().len() + client.unread() <= 70 + 150, "{plan:?}, {trigger:?}");
+        client.set_window(1 << 16);
+        client.resume_reading();
+        town.settle();
+        assert_eq!(client.received().len(), 2 * PIECES * 100, "{plan:?}, {trigger:?}");
+    }
+}
+
+#[test]
 fn reactors_that_flood_each_other_hold_their_senders_and_lose_nothing() {
     let limits = Limits { mailbox_mails_max: 1, mails_per_turn: 1, ..Limits::default() };
     for trigger in BOTH {
