@@ -4,7 +4,7 @@
 //! `READYLOOP_SEED=17 cargo test --test sim chaos` runs one world alone.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -107,11 +107,15 @@ pub fn speak(clients: &mut Vec<Client>, rng: &mut Rng) {
     }
 }
 
-/// Every session was opened and closed once, and told nothing before or after; every one that was
-/// dialled was opened or failed.
+/// Every session was opened and closed once, and told nothing before or after, and of what its peer
+/// does nothing after its last word; every one that was dialled was opened or failed.
 pub fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
     let mut alive: HashMap<SessionId, bool> = HashMap::new();
+    let mut closing = HashSet::new();
     for fact in facts {
+        if let Fact::Frame(id, _) | Fact::PeerFinished(id) = fact {
+            assert!(!closing.contains(id), "seed {seed}: {id} was told {fact:?} after its end");
+        }
         match fact {
             Fact::Open(id) => {
                 assert_eq!(alive.insert(*id, true), None, "seed {seed}: {id} was opened twice");
@@ -123,11 +127,14 @@ pub fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
                 let was = alive.insert(*id, false);
                 assert_eq!(was, Some(true), "seed {seed}: {id} was closed twice, or never opened");
             }
+            Fact::Closing(id, _) => {
+                assert!(closing.insert(*id), "seed {seed}: {id} was told {fact:?} again");
+                assert_eq!(alive.get(id), Some(&true), "seed {seed}: {id} was told {fact:?}");
+            }
             Fact::Frame(id, _)
             | Fact::Timer(id, _)
             | Fact::Drained(id)
-            | Fact::PeerFinished(id)
-            | Fact::Closing(id, _) => {
+            | Fact::PeerFinished(id) => {
                 assert_eq!(alive.get(id), Some(&true), "seed {seed}: {id} was told {fact:?}");
             }
         }

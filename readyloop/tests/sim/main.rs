@@ -15,4 +15,5 @@ mod threads;
 mod timing;
 mod topologies;
 mod town;
+mod towns;
 mod world;

@@ -124,6 +124,18 @@ impl Town {
         });
     }
 
+    /// Nobody works until the workers are given back: all of them are busy.
+    pub fn without_workers(&mut self, act: impl FnOnce(&mut Town)) {
+        let workers = std::mem::take(&mut *self.workers.borrow_mut());
+        act(self);
+        *self.workers.borrow_mut() = workers;
+    }
+
+    /// One step of the acceptor of `Plan::Handoff`.
+    pub fn step_acceptor(&mut self) {
+        self.step_of(self.threads.len() - 1);
+    }
+
     /// One step of anybody.
     pub fn step(&mut self) {
         let some = self.rng.below(self.threads.len() + self.workers.borrow().len());

@@ -1,0 +1,219 @@
+//! Random worlds of every topology, the steps of their threads interleaved by the seed: not one byte
+//! out of place, and every session lives once.
+//!
+//! A failure prints its seed; `READYLOOP_SEED=17 cargo test --test sim towns` runs that one alone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::sim::{Client, Faults, Rng};
+use readyloop::{Balance, Limits, SessionId};
+
+use super::chaos::{chaos, disturb, speak};
+use super::seeds::{Caller, POISON, answer, check_lives, refusals, small_limits};
+use super::town::{Plan, Town};
+use super::world::{BOTH, Fact, React};
+
+const SEEDS: u64 = 1_000;
+
+type Names = Rc<RefCell<Vec<SessionId>>>;
+
+/// Answers in the ways in which a handler can, and sends to whoever is dead.
+fn server(dead: &Names) -> React {
+    let (dead, mut turn) = (dead.clone(), 0);
+    Box::new(move |fact, context| match fact {
+        Fact::Frame(_, frame) => {
+            turn += 1;
+            let answer = answer(frame);
+            match turn % 3 {
+                0 => assert!(context.send(&answer)),
+                1 => answer.chunks(7).for_each(|piece| assert!(context.send(piece))),
+                _ => assert!(context.send_shared(answer.into())),
+            }
+            if let Some(id) = dead.borrow().last() {
+                let _perhaps_on_its_way = context.send_to(*id, POISON);
+            }
+        }
+        Fact::PeerFinished(_) => context.close(),
+        Fact::Close(id, _) => dead.borrow_mut().push(*id),
+        _ => {}
+    })
+}
+
+fn some_plan(rng: &mut Rng, workers: bool) -> Plan {
+    let count = 1 + rng.below(3);
+    match rng.below(4) {
+        _ if workers => Plan::Workers(count),
+        0 => Plan::ReusePort(count),
+        1 => Plan::Handoff(count, Balance::LeastSessions),
+        2 => Plan::Handoff(count, Balance::SourceHash),
+        _ => Plan::Handoff(count, Balance::RoundRobin),
+    }
+}
+
+fn live(seed: u64, workers: bool) {
+    let mut rng = Rng::new(seed);
+    let plan = some_plan(&mut rng, workers);
+    let trigger = BOTH[rng.below(2)];
+    let limits = Limits {
+        lane_bytes_max: 1 + rng.below(2_000),
+        lane_frames_per_run: 1 + rng.below(4),
+        mailbox_mails_max: 4 + rng.below(20),
+        // Every thread's wait lets time pass: what is slow here need not be slow.
+        drain_timeout: Duration::from_secs(3_600),
+        linger_timeout: Duration::from_secs(3_600),
+        ..small_limits(&mut rng)
+    };
+    let dead = Names::default();
+    let mut town = Town::new(seed, plan, trigger, Faults::random(seed), &limits, || server(&dead));
+    let mut callers: Vec<Caller> = Vec::new();
+    for _ in 0..rng.below(200) {
+        match rng.below(10) {
+            0 if callers.len() < 20 => {
+                let listener = rng.below(town.listeners);
+                callers.push(Caller::new(town.net.connect(listener), &mut rng));
+            }
+            1..=4 => town.step(),
+            5 => {
+                if let Some(id) = dead.borrow().first() {
+                    let _perhaps_full = town.remote.send(*id, POISON);
+                }
+            }
+            6 if rng.below(10) == 0 => {
+                callers.iter().for_each(|caller| caller.client.resume_reading());
+                town.settle();
+            }
+            7 if rng.below(30) == 0 => town.net.advance(Duration::from_millis(50)),
+            _ if callers.is_empty() => {}
+            _ => {
+                let some = rng.below(callers.len());
+                callers[some].act(&mut rng);
+            }
+        }
+    }
+    callers.iter_mut().for_each(Caller::conclude);
+    town.settle();
+    town.step_while(|| callers.iter().any(|caller| caller.client.is_waiting()));
+    town.settle();
+    let refused = callers.iter().filter(|caller| !caller.was_served(seed)).count() as u64;
+    let may = refusals(&town.stats());
+    assert!(refused <= may, "seed {seed}: {refused} callers got nothing, {may} were refused");
+    town.remote.stop();
+    town.run_out();
+    check_lives(&town.facts(), seed);
+    let stats = town.stats();
+    assert_eq!(stats.panics, 0, "seed {seed}");
+}
+
+fn seeds(workers: bool) {
+    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
+        return live(seed.parse().expect("READYLOOP_SEED is a number"), workers);
+    }
+    for seed in 0..SEEDS {
+        if let Err(panic) = std::panic::catch_unwind(|| live(seed, workers)) {
+            eprintln!("READYLOOP_SEED={seed} cargo test --test sim towns   # this one alone");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn every_stream_is_exact_in_every_world_of_many_reactors() {
+    seeds(false);
+}
+
+#[test]
+fn every_stream_is_exact_in_every_world_of_workers() {
+    seeds(true);
+}
+
+/// As in `chaos`: handlers that do anything to anybody, peers that end in every way, and a server
+/// that is stopped in every way.
+fn live_in_chaos(seed: u64, workers: bool) {
+    let mut rng = Rng::new(seed);
+    let (plan, trigger) = (some_plan(&mut rng, workers), BOTH[rng.below(2)]);
+    let limits = Limits {
+        recv_buffer_bytes: 64 + rng.below(300),
+        send_low_bytes: 100,
+        send_high_bytes: 1_000,
+        send_max_bytes: 6_000,
+        sessions_max: 15,
+        idle_timeout: Some(Duration::from_millis(200)),
+        lane_bytes_max: 1 + rng.below(1_000),
+        lane_frames_per_run: 1 + rng.below(4),
+        mailbox_mails_max: 1 + rng.below(20),
+        linger_timeout: Duration::from_millis(30),
+        drain_timeout: Duration::from_millis(60),
+        ..Limits::default()
+    };
+    let (dialled, made) = (Names::default(), Cell::new(seed));
+    let faults = Faults { rearm_refused: 20, ..Faults::random(seed) };
+    let mut town = Town::new(seed, plan, trigger, faults, &limits, || {
+        made.set(made.get().wrapping_mul(31) + 7);
+        chaos(made.get(), dialled.clone())
+    });
+    let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
+    for _ in 0..rng.below(300) {
+        match rng.below(11) {
+            10 => {
+                let somebody = dialled.borrow().last().copied().unwrap_or(SessionId::NONE);
+                let _perhaps_full = match rng.below(4) {
+                    0 => town.remote.send(somebody, &b"mail"[..]),
+                    1 => town.remote.close(somebody),
+                    2 => town.remote.abort(somebody),
+                    _ => town.remote.run_on(0, move |context| context.close()),
+                };
+            }
+            0 | 1 => {
+                clients.push(town.net.connect(rng.below(town.listeners)));
+                all.extend(clients.last().cloned());
+            }
+            2..5 => town.step(),
+            5 => {
+                if let Some(peer) = town.net.dialled() {
+                    match rng.below(3) {
+                        0 => peer.refuse(readyloop::Errno::CONNREFUSED),
+                        1 => peer.accept(),
+                        _ => {}
+                    }
+                }
+            }
+            6 => all.iter().for_each(|client| disturb(client, &mut rng)),
+            _ if clients.is_empty() => {}
+            _ => speak(&mut clients, &mut rng),
+        }
+    }
+    match rng.below(3) {
+        0 => town.remote.stop_now(),
+        1 => (0..2).for_each(|_| town.net.signal()),
+        _ => town.remote.stop(),
+    }
+    town.run_out();
+    let facts = town.facts();
+    super::chaos::check_lives(&facts, &dialled.borrow(), seed);
+    let closes = facts.iter().filter(|fact| matches!(fact, Fact::Close(..))).count() as u64;
+    assert_eq!(closes, town.stats().opened, "seed {seed}: {:?}", town.stats());
+}
+
+fn chaos_seeds(workers: bool) {
+    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
+        return live_in_chaos(seed.parse().expect("READYLOOP_SEED is a number"), workers);
+    }
+    for seed in 0..SEEDS / 2 {
+        if let Err(panic) = std::panic::catch_unwind(|| live_in_chaos(seed, workers)) {
+            eprintln!("READYLOOP_SEED={seed} cargo test --test sim towns   # this one alone");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn whatever_handlers_on_many_reactors_do_every_session_lives_once() {
+    chaos_seeds(false);
+}
+
+#[test]
+fn whatever_handlers_on_workers_do_every_session_lives_once() {
+    chaos_seeds(true);
+}
