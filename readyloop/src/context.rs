@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::clock::Now;
 #[cfg(doc)]
 use crate::close::CloseReason;
+use crate::envelope::Envelope;
 use crate::framers::LengthPrefixed;
 use crate::group::Group;
 #[cfg(doc)]
@@ -118,10 +119,7 @@ impl<'a> Context<'a> {
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.send_to(id, bytes, self.id),
-            Side::Worker(record) => {
-                record.send(self.id, id, bytes);
-                true
-            }
+            Side::Worker(record) => record.send(self.id, id, bytes),
         }
     }
 
@@ -129,6 +127,24 @@ impl<'a> Context<'a> {
     /// once.
     pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) -> bool {
         self.order(Order::Send(id, bytes))
+    }
+
+    /// Puts this around all that is sent to this session from now on, by whomever: a layer's way to
+    /// give every message a frame of its own, between the handler that it wraps and the peer. Each
+    /// send, and each broadcast, is one message. `false` if the session is closing.
+    pub fn set_envelope(&mut self, envelope: Option<&'static Envelope>) -> bool {
+        match &mut self.side {
+            Side::Here(sessions) => sessions.set_envelope(self.id, envelope),
+            Side::Worker(record) => record.set_envelope(self.id, envelope),
+        }
+    }
+
+    /// Like [`Context::send`], without this session's envelope.
+    pub fn send_bare(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.side {
+            Side::Here(sessions) => sessions.send_bare(self.id, bytes),
+            Side::Worker(record) => record.answer_bare(self.id, bytes),
+        }
     }
 
     /// How many bytes wait to be sent to this session's peer. On a worker: those that waited when
@@ -146,7 +162,7 @@ impl<'a> Context<'a> {
     pub fn is_paused(&self) -> bool {
         match &self.side {
             Side::Here(sessions) => sessions.is_paused(self.id),
-            Side::Worker(record) => record.paused,
+            Side::Worker(record) => record.standing.paused,
         }
     }
 

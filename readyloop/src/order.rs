@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 
@@ -22,6 +23,8 @@ pub enum Order {
     Broadcast(u8, Group, Bytes),
     /// Do not read until the queue has fallen to the low mark.
     Pause(SessionId),
+    /// Put this around all that is sent.
+    SetEnvelope(SessionId, Option<&'static Envelope>),
     /// The slow members for which a sender was held have caught up.
     Release(SessionId),
 }
@@ -36,6 +39,7 @@ impl Order {
             | Order::Join(id, _)
             | Order::Leave(id, _)
             | Order::Pause(id)
+            | Order::SetEnvelope(id, _)
             | Order::Release(id) => id.reactor(),
             Order::Broadcast(reactor, ..) => *reactor,
         }

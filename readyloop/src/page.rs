@@ -138,6 +138,23 @@ impl Page {
         Some(self.entries.len() as u32)
     }
 
+    /// Whether the entry at this place is the last one, so that [`Page::add`] adds to it.
+    pub fn ends_at(&self, place: u32) -> bool {
+        place as usize == self.entries.len()
+            && self.entries.last().is_some_and(|entry| entry.shared == 0)
+    }
+
+    /// Adds to the last entry. Nobody may be the writer.
+    ///
+    /// # Panics
+    /// When there is no room.
+    pub fn add(&mut self, bytes: &[u8]) {
+        debug_assert!(self.writer == no_writer() && !self.entries.is_empty());
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
+
     /// The only entry, if there is one and no other.
     #[inline]
     pub fn only(&self) -> Option<(SessionId, &[u8])> {

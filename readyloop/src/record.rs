@@ -7,7 +7,8 @@
 //! the writer; so the way of an answer is the same on every thread. All other wishes are a list, in
 //! which each knows how many of the page's entries came before it.
 //!
-//! Invariant: the writer is the session that is being served, until its end was asked for.
+//! Invariant: the writer is the session that is being served, until its end was asked for; nobody is
+//! while it has an envelope.
 //!
 //! Thread contract: of whoever has the batch.
 //!
@@ -22,10 +23,12 @@ use crate::address::Address;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::order::Order;
 use crate::page::Page;
+use crate::session::Standing;
 use crate::slab::Slab;
 use crate::wheel::TimerId;
 
@@ -72,10 +75,9 @@ pub struct Record {
     pub timers: Option<Box<LaneTimers>>,
     /// The turn in which the frames were handed over.
     pub now: Now,
-    /// Bytes that waited for the peer then, and shared ones that were sent since.
-    pub queued_bytes: usize,
-    /// Whether the session stood over the high mark then.
-    pub paused: bool,
+    /// How the session stood then, but for the shared bytes that were sent since, and the envelope
+    /// that was chosen since.
+    pub standing: Standing,
     /// The handler has closed the session, or has lost it, or there is none: nothing more is sent,
     /// no more frames are delivered.
     pub ended: bool,
@@ -98,8 +100,7 @@ impl Record {
             wishes: Vec::new(),
             timers: None,
             now: Now::ZERO,
-            queued_bytes: 0,
-            paused: false,
+            standing: Standing::default(),
             ended: false,
             panics: 0,
             census,
@@ -115,9 +116,7 @@ impl Record {
     #[inline]
     pub fn begin(&mut self, id: SessionId, ended: bool) {
         self.ended = ended;
-        if !ended {
-            self.page.begin(id);
-        }
+        self.go_on(id);
     }
 
     /// Nothing more is written down.
@@ -151,23 +150,69 @@ impl Record {
         if self.ended {
             return false;
         }
+        if let Some(envelope) = self.standing.envelope {
+            return self.answer_sealed(id, envelope, [bytes, &[]]);
+        }
         self.page.make_room(bytes.len());
         self.page.append(id, bytes)
     }
 
     #[inline(never)]
     fn answer_prefixed_slowly(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
-        self.answer(id, prefix) && self.answer(id, bytes)
+        match self.standing.envelope {
+            Some(envelope) if !self.ended => self.answer_sealed(id, envelope, [prefix, bytes]),
+            _ => self.answer(id, prefix) && self.answer(id, bytes),
+        }
+    }
+
+    /// Both pieces as one message. It is sealed here: what the reactor plays back to the session
+    /// that was served is sent as it is.
+    fn answer_sealed(
+        &mut self,
+        id: SessionId,
+        envelope: &Envelope,
+        [first, second]: [&[u8]; 2],
+    ) -> bool {
+        let head = (envelope.head)(first.len() + second.len());
+        self.write(id, [head.as_slice(), first, second]);
+        self.go_on(id);
+        true
+    }
+
+    /// Sends these bytes as they are, and not in an envelope.
+    pub fn answer_bare(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+        if !self.ended {
+            self.write(id, [bytes, &[], &[]]);
+            self.go_on(id);
+        }
+        !self.ended
+    }
+
+    /// An entry of its own.
+    fn write(&mut self, to: SessionId, pieces: [&[u8]; 3]) {
+        self.page.end();
+        self.page.make_room(pieces.iter().map(|piece| piece.len()).sum());
+        self.page.enter(to);
+        pieces.into_iter().for_each(|piece| self.page.add(piece));
+    }
+
+    /// Puts this around all that is sent to the session that is being served.
+    pub fn set_envelope(&mut self, by: SessionId, envelope: Option<&'static Envelope>) -> bool {
+        if !self.ended {
+            self.standing.envelope = envelope;
+            self.wish(by, Wish::Order(Order::SetEnvelope(by, envelope)));
+        }
+        !self.ended
     }
 
     /// Sends a copy of `bytes` to any session, on behalf of the one that is being served.
-    pub fn send(&mut self, by: SessionId, to: SessionId, bytes: &[u8]) {
-        self.page.end();
-        self.page.make_room(bytes.len());
-        self.page.begin(to);
-        self.page.append(to, bytes);
-        self.page.end();
+    pub fn send(&mut self, by: SessionId, to: SessionId, bytes: &[u8]) -> bool {
+        if to == by {
+            return self.answer(by, bytes);
+        }
+        self.write(to, [bytes, &[], &[]]);
         self.go_on(by);
+        true
     }
 
     /// The same as an answer, without a copy.
@@ -175,7 +220,7 @@ impl Record {
         if self.ended {
             return false;
         }
-        self.queued_bytes += bytes.len();
+        self.standing.queued_bytes += bytes.len();
         self.wish(id, Wish::Order(Order::Send(id, bytes)));
         true
     }
@@ -208,9 +253,11 @@ impl Record {
         self.go_on(by);
     }
 
-    /// The session that is being served is the writer again.
+    /// The session that is being served is the writer, unless each of its messages is a matter of
+    /// its own.
+    #[inline(always)]
     fn go_on(&mut self, by: SessionId) {
-        if !self.ended {
+        if !self.ended && self.standing.envelope.is_none() {
             self.page.begin(by);
         }
     }
@@ -219,7 +266,7 @@ impl Record {
     pub fn queued_bytes(&self, id: SessionId) -> usize {
         let entries = (0..self.page.len()).map(|nth| self.page.entry(nth));
         let answers = entries.filter(|(to, _)| *to == id).map(|(_, range)| range.len());
-        self.queued_bytes + answers.sum::<usize>()
+        self.standing.queued_bytes + answers.sum::<usize>()
     }
 
     /// Starts a timer; `None` outside of a session.

@@ -16,6 +16,7 @@
 
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::envelope::Envelope;
 use crate::readiness::Interest;
 use crate::send::SendQueue;
 use crate::wheel::{Chain, TimerId};
@@ -97,6 +98,8 @@ pub struct Session {
     pub cut_off: bool,
     /// Whether the last write was cut short; nothing is written until the socket is writable.
     pub blocked: bool,
+    /// What is put around all that is sent to it.
+    pub envelope: Option<&'static Envelope>,
     /// Why it is not read.
     pub holds: Holds,
     /// Whether a whole frame has come.
@@ -109,6 +112,17 @@ pub struct Session {
     pub deadline: Option<TimerId>,
     /// All timers of this session.
     pub timers: Chain,
+}
+
+/// What a handler elsewhere may know of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// Bytes that wait for the peer.
+    pub queued_bytes: usize,
+    /// Whether it stands over the high mark.
+    pub paused: bool,
+    /// What is put around all that is sent to it.
+    pub envelope: Option<&'static Envelope>,
 }
 
 /// What a session needs after its queue was written.
@@ -132,6 +146,7 @@ impl Session {
             place: 0,
             cut_off: false,
             blocked: matches!(state, State::Connecting),
+            envelope: None,
             holds: Holds::default(),
             greeted: false,
             active: now,

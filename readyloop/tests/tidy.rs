@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 11] = [
         "census",
         "clock",
         "close",
+        "envelope",
         "error",
         "group",
         "id",
@@ -41,7 +42,7 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 16] = [
+const WORDS: [(&str, &str); 17] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
@@ -53,6 +54,7 @@ const WORDS: [(&str, &str); 16] = [
     ("limits", "error"),
     ("limits", "id"),
     ("names", "id"),
+    ("order", "envelope"),
     ("order", "group"),
     ("order", "id"),
     ("page", "id"),

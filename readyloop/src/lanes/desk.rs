@@ -99,7 +99,7 @@ pub(super) fn play(
         Some((to, bytes)) if to == name && record.wishes.is_empty() => {
             sessions.send_from_elsewhere(id, bytes)
         }
-        _ => play_all(sessions, timers, id, record),
+        _ => play_all(sessions, timers, id, name, record),
     }
 }
 
@@ -108,24 +108,35 @@ fn play_all(
     sessions: &mut Sessions,
     timers: &mut Timers,
     id: SessionId,
+    name: SessionId,
     record: &mut Record,
 ) -> Option<Holds> {
     sessions.stats.panics += std::mem::take(&mut record.panics);
     let mut played = 0;
     for (behind, wish) in std::mem::take(&mut record.wishes) {
-        send(sessions, id, &record.page, played..behind);
+        send(sessions, id, name, &record.page, played..behind);
         played = behind;
         play_wish(sessions, timers, id, wish);
     }
-    send(sessions, id, &record.page, played..record.page.len());
+    send(sessions, id, name, &record.page, played..record.page.len());
     Some(sessions.get(id)?.holds)
 }
 
-/// Sends what is in these entries of a page.
-fn send(sessions: &mut Sessions, id: SessionId, page: &Page, entries: Range<usize>) {
+/// Sends what is in these entries of a page. What is for the session itself was sealed by whoever
+/// wrote it down.
+fn send(
+    sessions: &mut Sessions,
+    id: SessionId,
+    name: SessionId,
+    page: &Page,
+    entries: Range<usize>,
+) {
     for nth in entries {
         let (to, range) = page.entry(nth);
-        sessions.send_to(to, page.bytes(range), id);
+        match to == name {
+            true => sessions.send_bare(id, page.bytes(range)),
+            false => sessions.send_to(to, page.bytes(range), id),
+        };
     }
 }
 

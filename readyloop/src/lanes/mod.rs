@@ -30,7 +30,7 @@ use crate::id::SessionId;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
 use crate::mailbox::{Bell, Mailbox};
-use crate::session::Holds;
+use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
 
 use crew::Crew;
@@ -75,9 +75,6 @@ pub struct Lanes<H: Handler> {
 
 /// Batches kept for the next trip: a ready list half full of them.
 const SPARE_KEPT: usize = 128;
-
-/// What a handler knows of a session that has ended.
-const NOTHING_WAITS: (usize, bool) = (0, false);
 
 impl<H: Handler> Shared<H> {
     fn batch(&self) -> Box<Batch<H::Framer>> {
@@ -155,19 +152,18 @@ impl<H: Handler> Lanes<H> {
         }
     }
 
-    /// Lets a lane go, with what its handler may know of the session: the bytes that wait for its
-    /// peer, and whether it stands over the high mark.
+    /// Lets a lane go, with what its handler may know of the session.
     #[inline(always)]
     fn leave(
         &mut self,
         now: Now,
-        waits: (usize, bool),
+        standing: Standing,
         mut lane: Box<Lane<H>>,
         mut batch: Box<Batch<H::Framer>>,
     ) {
         let record = &mut batch.record;
         record.now = now;
-        (record.queued_bytes, record.paused) = waits;
+        record.standing = standing;
         lane.batch = Some(batch);
         self.away += 1;
         self.leaving.push(lane);
@@ -212,8 +208,8 @@ impl<H: Handler> Lanes<H> {
         let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
         match next {
             Some(batch) => {
-                let waits = sessions.waits_to_be_sent(id).unwrap_or_default();
-                self.leave(sessions.now, waits, lane, batch);
+                let standing = sessions.standing(id).unwrap_or_default();
+                self.leave(sessions.now, standing, lane, batch);
             }
             None => desk.home = Some(lane),
         }
@@ -227,11 +223,11 @@ impl<H: Handler> Lanes<H> {
     fn arrive_late(&mut self, now: Now, lane: Box<Lane<H>>, mut batch: Box<Batch<H::Framer>>) {
         if !batch.is_done() {
             batch.record.clear();
-            return self.leave(now, NOTHING_WAITS, lane, batch);
+            return self.leave(now, Standing::default(), lane, batch);
         }
         self.put_away(batch);
         if let Some(last) = self.orphans.remove(&lane.name) {
-            self.leave(now, NOTHING_WAITS, lane, last);
+            self.leave(now, Standing::default(), lane, last);
         }
     }
 
@@ -338,7 +334,7 @@ impl<H: Handler> Host for Lanes<H> {
             .unwrap_or_else(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()));
         batch.push(Event::Close(reason));
         match desk.home {
-            Some(lane) => self.leave(sessions.now, NOTHING_WAITS, lane, batch),
+            Some(lane) => self.leave(sessions.now, Standing::default(), lane, batch),
             None => {
                 self.orphans.insert(name, batch);
             }
@@ -348,7 +344,7 @@ impl<H: Handler> Host for Lanes<H> {
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
         let mut batch = self.shared.batch();
         batch.push(Event::ConnectFailed(reason));
-        self.leave(sessions.now, NOTHING_WAITS, Lane::new(name), batch);
+        self.leave(sessions.now, Standing::default(), Lane::new(name), batch);
     }
 
     fn announce(&mut self) {
@@ -377,14 +373,13 @@ impl<H: Handler> Host for Lanes<H> {
     ) {
         let mut listed = std::mem::take(&mut self.listed);
         for id in listed.drain(..) {
-            let (Some(waits), Some((_, desk))) = (sessions.waits_to_be_sent(id), seats.seat(id))
-            else {
+            let (Some(standing), Some((_, desk))) = (sessions.standing(id), seats.seat(id)) else {
                 continue;
             };
             if let Some(batch) = desk.pending.take_if(|_| desk.home.is_some())
                 && let Some(lane) = desk.home.take()
             {
-                self.leave(sessions.now, waits, lane, batch);
+                self.leave(sessions.now, standing, lane, batch);
             }
         }
         self.listed = listed;

@@ -8,6 +8,7 @@ use crate::id::SessionId;
 use crate::order::Order;
 use crate::session::Holds;
 
+use super::sealed::Copies;
 use super::{Sessions, key};
 
 impl Sessions {
@@ -63,8 +64,7 @@ impl Sessions {
     pub(super) fn deliver(&mut self, group: &Group, bytes: Bytes) -> bool {
         self.settle_writer();
         let walk = self.members.walk(group);
-        let is_short = bytes.len() <= self.limits.send_high_bytes && !bytes.is_empty();
-        let shared = self.page.share(bytes.clone());
+        let mut copies = Copies::new(bytes, &mut self.page);
         for id in &walk {
             let Some(session) = self.slab.get_mut(key(*id)).filter(|session| session.accepts())
             else {
@@ -74,13 +74,14 @@ impl Sessions {
                 continue;
             }
             self.stats.deliveries += 1;
-            match self.slab.get_mut(key(*id)) {
-                Some(session) if is_short && session.may_write_on_page() => {
-                    session.place = self.page.enter_shared(*id, shared);
-                }
-                _ => {
-                    self.send_shared(*id, bytes.clone());
-                }
+            let Some(session) = self.slab.get_mut(key(*id)) else { continue };
+            let copy = copies.sealed_in(session.envelope, &mut self.page);
+            let is_short = (1..=self.limits.send_high_bytes).contains(&copy.bytes.len());
+            if is_short && session.may_write_on_page() {
+                session.place = self.page.enter_shared(*id, copy.number);
+            } else {
+                let bytes = copy.bytes.clone();
+                self.queue_shared(*id, bytes);
             }
         }
         let somebody = !walk.is_empty();

@@ -10,6 +10,7 @@
 
 mod groups;
 mod orders;
+mod sealed;
 mod timers;
 
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ use crate::members::Members;
 use crate::names::Names;
 use crate::page::Page;
 use crate::send::{SendQueue, Stock};
-use crate::session::{Holds, Session, State};
+use crate::session::{Holds, Session, Standing, State};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
 use crate::wheel::Wheel;
@@ -256,7 +257,10 @@ impl Sessions {
     /// Both in two pieces. Not inlined: the common case needs no registers saved without it.
     #[inline(never)]
     fn send_prefixed_anew(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
-        self.send(id, prefix) && self.send(id, bytes)
+        match self.get(id).and_then(|session| session.envelope) {
+            Some(envelope) => self.send_sealed(id, envelope, [prefix, bytes]),
+            None => self.send(id, prefix) && self.send(id, bytes),
+        }
     }
 
     /// The first bytes for a session in this turn, or more than may lie on the page.
@@ -265,6 +269,9 @@ impl Sessions {
         self.settle_writer();
         let room = self.page.room();
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
+        if let Some(envelope) = session.envelope {
+            return self.send_sealed(id, envelope, [bytes, &[]]);
+        }
         if session.accepts() && session.may_write_on_page() && bytes.len() <= room {
             session.place = self.page.begin(id);
             return self.page.append(id, bytes);
@@ -297,7 +304,7 @@ impl Sessions {
         self.settle_writer();
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
         let simple = session.reads() && session.may_write_on_page();
-        if simple {
+        if simple && session.envelope.is_none() {
             session.place = self.page.begin(id);
         }
         simple
@@ -325,6 +332,13 @@ impl Sessions {
 
     /// Queues shared `bytes`; `false` when the session has ended or is ending.
     pub fn send_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        match self.get(id).and_then(|session| session.envelope) {
+            Some(envelope) => self.send_shared_sealed(id, envelope, bytes),
+            None => self.queue_shared(id, bytes),
+        }
+    }
+
+    fn queue_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
         self.queue(id, bytes.len(), |queue, stock| queue.push_shared(bytes, stock))
     }
 
@@ -377,14 +391,15 @@ impl Sessions {
         self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_at(session.place))
     }
 
-    /// The same, and whether it stands over the high mark; `None` if its slot was freed.
+    /// What a handler elsewhere may know of the session; `None` if its slot was freed.
     #[inline]
-    pub fn waits_to_be_sent(&self, id: SessionId) -> Option<(usize, bool)> {
+    pub fn standing(&self, id: SessionId) -> Option<Standing> {
         let session = self.get(id)?;
-        if session.place == 0 && session.queue.is_empty() {
-            return Some((0, false));
+        let (envelope, mut queued_bytes) = (session.envelope, 0);
+        if session.place != 0 || !session.queue.is_empty() {
+            queued_bytes = self.unsent_bytes(id);
         }
-        Some((self.unsent_bytes(id), session.holds.has(Holds::QUEUE)))
+        Some(Standing { queued_bytes, paused: session.holds.has(Holds::QUEUE), envelope })
     }
 
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
@@ -402,6 +417,7 @@ impl Sessions {
     /// Ends the session after what is queued has left; `false` when its end has begun already.
     pub fn close(&mut self, id: SessionId, reason: CloseReason) -> bool {
         self.settle_writer();
+        self.say_farewell(id);
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
         if !session.close(reason) {
             return false;

@@ -38,6 +38,7 @@ impl Sessions {
             Order::Leave(id, group) => self.leave(self.names.slot(id), &group),
             Order::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
             Order::Pause(id) => self.pause(self.names.slot(id)),
+            Order::SetEnvelope(id, envelope) => self.set_envelope(self.names.slot(id), envelope),
             Order::Release(id) => self.release(id, Holds::GROUP),
         }
     }

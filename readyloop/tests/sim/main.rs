@@ -6,6 +6,7 @@ mod bytes;
 mod chaos;
 mod connect;
 mod ends;
+mod envelopes;
 mod faults;
 mod groups;
 mod readiness;
