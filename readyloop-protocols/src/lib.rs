@@ -3,3 +3,6 @@
 //! They are built on the public API of `readyloop` alone, each behind a feature of its name, so
 //! that nobody builds what he does not speak.
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "http")]
+pub mod http;

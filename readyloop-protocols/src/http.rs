@@ -1,0 +1,22 @@
+//! HTTP/1.1 for servers (RFC 9110, RFC 9112): heads of requests, refusals, responses.
+//!
+//! It exists so that a service can answer browsers and tools over plain HTTP, and so that a
+//! WebSocket can begin. It is not a web framework: no router, no codings, no TLS. Where the
+//! protocol lets a recipient be generous, it is strict: what could be read in two ways is refused
+//! and the connection ends, because a guess is how requests are smuggled past whoever stands in
+//! front.
+
+mod facts;
+mod head;
+mod refusal;
+mod response;
+mod status;
+
+pub use facts::Body;
+pub use head::{FIELDS_MAX, Head, Headers, Version};
+pub use refusal::Refusal;
+pub use response::{Connection, Date, Response};
+pub use status::Status;
+
+#[cfg(test)]
+mod cases;
