@@ -1,4 +1,4 @@
-//! HTTP/1.1 for servers (RFC 9110, RFC 9112): heads of requests, refusals, responses.
+//! HTTP/1.1 for servers (RFC 9110, RFC 9112): requests, refusals, responses.
 //!
 //! It exists so that a service can answer browsers and tools over plain HTTP, and so that a
 //! WebSocket can begin. It is not a web framework: no router, no codings, no TLS. Where the
@@ -6,15 +6,19 @@
 //! and the connection ends, because a guess is how requests are smuggled past whoever stands in
 //! front.
 
+mod chunks;
 mod facts;
 mod head;
 mod refusal;
+mod requests;
 mod response;
+mod scan;
 mod status;
 
 pub use facts::Body;
 pub use head::{FIELDS_MAX, Head, Headers, Version};
 pub use refusal::Refusal;
+pub use requests::{Begun, RequestLimits, Requests};
 pub use response::{Connection, Date, Response};
 pub use status::Status;
 

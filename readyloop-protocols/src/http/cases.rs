@@ -104,3 +104,82 @@ pub const HEADS: &[(&[u8], u16)] = &[
     // An expectation that nobody can meet.
     (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 200-ok\r\n\r\n", 417),
 ];
+
+/// What bodies in chunks follow.
+pub const CHUNKED: &[u8] = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// Bodies in chunks, with the status that answers each.
+pub const CHUNKS: &[(&[u8], u16)] = &[
+    (b"\r\n", 400),
+    (b"x\r\n", 400),
+    (b"-1\r\n", 400),
+    (b"+1\r\nx\r\n", 400),
+    (b"0x1\r\nx\r\n", 400),
+    (b" 1\r\nx\r\n", 400),
+    (b"1 \r\nx\r\n", 400),
+    (b"1 ;x\r\nx\r\n", 400),
+    (b"1,1\r\nx\r\n", 400),
+    (b"1;\0\r\nx\r\n", 400),
+    (b"1;x=\"\rn\"\r\nx\r\n", 400),
+    (b"1\nx\r\n", 400),
+    (b"1\r\r\nx\r\n", 400),
+    (b"1;x\nx\r\n", 400),
+    (b"1\r\nxx\r\n0\r\n\r\n", 400),
+    (b"1\r\nxyz0\r\n\r\n", 400),
+    (b"1\r\nx\r.0\r\n\r\n", 400),
+    (b"2\r\nx\r\n0\r\n\r\n", 400),
+    (b"1\r\nx0\r\n\r\n", 400),
+    (b"1\r\nx\n0\r\n\r\n", 400),
+    (b"1\r\nx\r0\r\n\r\n", 400),
+    (b"00000000000000001\r\nx\r\n", 400),
+    (b"10000000000000001\r\nx\r\n", 400),
+    (b"ffffffffffffffff\r\nx\r\n", 413),
+    (b"7fffffffffffffff\r\nx\r\n", 413),
+    (b"1\r\nx\r\nfffffffffffffffe\r\n", 413),
+    // Trailers.
+    (b"0\r\n\n", 400),
+    (b"0\r\nX: y\n\r\n", 400),
+    (b"0\r\nX\r\n\r\n", 400),
+    (b"0\r\nX : y\r\n\r\n", 400),
+    (b"0\r\n: y\r\n\r\n", 400),
+    (b"0\r\n X: y\r\n\r\n", 400),
+    (b"0\r\nX: \0\r\n\r\n", 400),
+    (b"0\r\nGET /admin HTTP/1.1\r\n\r\n", 400),
+];
+
+/// What is taken, though it looks odd: a stream, and the heads and bodies that it holds.
+pub const TAKEN: &[(&[u8], &[&[u8]])] = &[
+    (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
+    (b"\r\nGET / HTTP/1.1\r\nHost:\r\n\r\n", &[b"GET / HTTP/1.1\r\nHost:\r\n\r\n"]),
+    (b"GET / HTTP/1.0\r\n\r\n", &[b"GET / HTTP/1.0\r\n\r\n"]),
+    (
+        b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+        &[b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"],
+    ),
+    (
+        b"GET http://b/%0a HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n",
+        &[b"GET http://b/%0a HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n"],
+    ),
+    (
+        b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\r\n\r\r\nGET / HTTP/1.0\r\n\r\n",
+        &[
+            b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
+            b"\r\n\r",
+            b"GET / HTTP/1.0\r\n\r\n",
+        ],
+    ),
+    (
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:CHUNKED\r\n\r\n\
+          3;a=\"b\";c\r\nhel\r\n0000000000000002\r\nlo\r\n0;x\r\nContent-Length: 9\r\n\r\n",
+        &[b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:CHUNKED\r\n\r\n", b"hello"],
+    ),
+    (
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+          A\r\n\r\n0\r\n\r\n\r\n\0\r\n00\r\n\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+        &[
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"\r\n0\r\n\r\n\r\n\0",
+            b"GET / HTTP/1.0\r\n\r\n",
+        ],
+    ),
+];

@@ -13,6 +13,7 @@ use httparse::Status;
 
 use super::Refusal;
 use super::facts::{Body, Facts};
+use super::scan::Scan;
 
 /// Header fields that a head may have. Browsers send about 20, proxies add a few; nginx and Apache
 /// stop at 100 too.
@@ -55,8 +56,8 @@ impl<'a> Head<'a> {
     /// What is wrong with it. Limits on bytes are the framer's; the number of fields is checked
     /// here ([`FIELDS_MAX`]).
     pub fn parse(bytes: &'a [u8]) -> Result<Head<'a>, Refusal> {
-        match head_end(bytes, 0)? {
-            Scan::End(end) if end == bytes.len() => Head::parse_lines(bytes),
+        match Scan::default().end(bytes, 0, usize::MAX, usize::MAX)? {
+            Some(end) if end == bytes.len() => Head::parse_lines(bytes),
             _ => Err(Refusal::HeadEnd),
         }
     }
@@ -83,8 +84,7 @@ impl<'a> Head<'a> {
         };
         check_target(method, target)?;
         let facts = Facts::of(version, request.headers)?;
-        let line = method.len() + target.len() + LINE_REST_BYTES;
-        let fields = bytes.get(line..bytes.len() - 2).unwrap_or_default();
+        let fields = fields_of(bytes, method.len(), target.len());
         Ok(Head { method, target, fields, version, facts })
     }
 
@@ -165,6 +165,12 @@ impl<'a> Head<'a> {
     }
 }
 
+/// The lines of the fields: what lies between a request line with such parts and the empty line.
+fn fields_of(bytes: &[u8], method_bytes: usize, target_bytes: usize) -> &[u8] {
+    let begin = method_bytes + target_bytes + LINE_REST_BYTES;
+    bytes.get(begin..bytes.len().saturating_sub(2)).unwrap_or_default()
+}
+
 /// The fields of a head.
 #[derive(Clone, Debug)]
 pub struct Headers<'a> {
@@ -186,30 +192,6 @@ impl<'a> Iterator for Headers<'a> {
 
 /// What a request line has besides its method and its target: two spaces, the version, its end.
 pub(super) const LINE_REST_BYTES: usize = "  HTTP/1.1\r\n".len();
-
-/// How far the end of a head was found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Scan {
-    /// The head ends before this byte.
-    End(usize),
-    /// There is no end, and no need to look at the bytes before this one again.
-    Open(usize),
-}
-
-/// Looks for the empty line that ends a head, from the beginning of a line at `from` on.
-pub(super) fn head_end(bytes: &[u8], mut from: usize) -> Result<Scan, Refusal> {
-    while let Some(at) = memchr::memchr(b'\n', bytes.get(from..).unwrap_or_default()) {
-        let end = from + at;
-        if at == 0 || bytes[end - 1] != b'\r' {
-            return Err(Refusal::LineEnd);
-        }
-        if at == 1 {
-            return Ok(Scan::End(end + 1));
-        }
-        from = end + 1;
-    }
-    Ok(Scan::Open(from))
-}
 
 /// Whether a byte may stand in a token (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
