@@ -17,6 +17,8 @@ pub enum Order {
     Abort(SessionId),
     /// Add to a group.
     Join(SessionId, Group),
+    /// Add to a group that counts it as a member of that reactor already.
+    JoinCounted(SessionId, Group),
     /// Take out of a group.
     Leave(SessionId, Group),
     /// Send to all members of a group on one reactor.
@@ -37,6 +39,7 @@ impl Order {
             | Order::Close(id)
             | Order::Abort(id)
             | Order::Join(id, _)
+            | Order::JoinCounted(id, _)
             | Order::Leave(id, _)
             | Order::Pause(id)
             | Order::SetEnvelope(id, _)

@@ -88,6 +88,31 @@ impl Remote {
         self.order(Order::Abort(id))
     }
 
+    /// Adds a session to a group. Whatever is broadcast to the group after this call reaches it, and
+    /// nothing that was broadcast before, if all of it is posted here, and not by a context: mail is
+    /// read in order. So who keeps a lock around such calls knows what a new member has missed.
+    ///
+    /// # Errors
+    /// When the mail was not taken.
+    pub fn join(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
+        let reactor = if id.reactor() == SessionId::NAMED_AHEAD { 0 } else { id.reactor() };
+        // A broadcast goes only to reactors with members, and may be posted before this is read.
+        group.joined(reactor);
+        let outcome = self.order(Order::JoinCounted(id, group.clone()));
+        if outcome.is_err() {
+            group.left(reactor);
+        }
+        outcome
+    }
+
+    /// Takes a session out of a group, in the same order.
+    ///
+    /// # Errors
+    /// When the mail was not taken.
+    pub fn leave(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
+        self.order(Order::Leave(id, group.clone()))
+    }
+
     /// Sends `bytes` to every member of a group: stored once, one mail for each reactor.
     ///
     /// # Errors

@@ -35,6 +35,12 @@ impl Sessions {
             Order::Close(id) => self.close(self.names.slot(id), CloseReason::Closed),
             Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
             Order::Join(id, group) => self.join(self.names.slot(id), &group),
+            Order::JoinCounted(id, group) => {
+                let joins = self.join(self.names.slot(id), &group);
+                // Counted twice if it has joined, and once too often if it has not.
+                group.left(self.reactor);
+                joins
+            }
             Order::Leave(id, group) => self.leave(self.names.slot(id), &group),
             Order::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
             Order::Pause(id) => self.pause(self.names.slot(id)),

@@ -382,6 +382,33 @@ fn a_session_that_a_worker_dials_has_its_name_at_once() {
 }
 
 #[test]
+fn a_member_that_joins_by_mail_hears_all_that_is_posted_later_and_nothing_else() {
+    for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let group = Group::new(SlowMember::default());
+        let mut town = quiet(plan, trigger, &Limits::default(), echo);
+        let [(one, one_id), (two, two_id)] = [0, 1].map(|_| town.caller());
+        town.remote.join(one_id, &group).unwrap();
+        town.remote.broadcast(&group, "1 ").unwrap();
+        town.remote.join(two_id, &group).unwrap();
+        town.remote.send(two_id, "you are in ").unwrap();
+        town.remote.broadcast(&group, "2 ").unwrap();
+        town.remote.leave(one_id, &group).unwrap();
+        town.remote.broadcast(&group, "3 ").unwrap();
+        town.remote.join(two_id, &group).unwrap();
+        town.remote.broadcast(&group, "4 ").unwrap();
+        town.settle();
+        assert_eq!(one.received(), b"1 2 ", "{plan:?}, {trigger:?}");
+        assert_eq!(two.received(), b"you are in 2 3 4 ", "{plan:?}, {trigger:?}");
+        assert_eq!(group.len(), 1, "who joins twice is one member");
+        two.reset();
+        town.settle();
+        town.remote.join(two_id, &group).unwrap();
+        town.settle();
+        assert!(group.is_empty(), "{plan:?}: nobody joins after his end");
+    }
+}
+
+#[test]
 fn members_of_a_group_hear_each_other_on_every_reactor() {
     for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
         let group = Group::new(SlowMember::PauseSender);
