@@ -42,7 +42,7 @@ pub enum Taken {
 
 impl Abroad {
     /// The outbox of one of this many reactors. What handlers order in one turn is bounded by what
-    /// is read in one; for a reactor that is behind, `orders_max` more are taken.
+    /// is read in one; for a reactor that is behind, `orders_max` more are taken, and what is owed.
     pub fn new(reactors: usize, orders_max: usize) -> Abroad {
         let boxes = (0..reactors).map(|_| Outbox::default()).collect();
         Abroad { boxes, orders_max, waiting: 0, held: Vec::new() }
@@ -63,7 +63,7 @@ impl Abroad {
     /// Puts an order into the box of its reactor.
     pub fn push(&mut self, order: Order) -> Taken {
         let Some(outbox) = self.boxes.get_mut(order.reactor() as usize) else { return Taken::No };
-        if outbox.blocked {
+        if outbox.blocked && !order.is_owed() {
             if outbox.late >= self.orders_max {
                 return Taken::No;
             }
@@ -128,6 +128,20 @@ mod tests {
         });
         assert_eq!(posted, [(0, 1), (2, 2)]);
         assert!(abroad.is_empty() && !abroad.has_news());
+    }
+
+    #[test]
+    fn what_is_owed_is_taken_however_far_behind_a_reactor_is() {
+        let mut abroad = Abroad::new(2, 1);
+        let owed = || Order::Release(SessionId::new(1, 7, 1));
+        assert_eq!(abroad.push(close(1)), Taken::Now);
+        assert_eq!(abroad.post(|_, orders| Err(orders)), []);
+        assert_eq!([abroad.push(close(1)), abroad.push(close(1))], [Taken::Later, Taken::No]);
+        assert_eq!([abroad.push(owed()), abroad.push(owed())], [Taken::Later; 2]);
+        abroad.post(|_, orders| {
+            assert_eq!(orders.len(), 4);
+            Ok(())
+        });
     }
 
     #[test]

@@ -32,6 +32,12 @@ pub enum Order {
 }
 
 impl Order {
+    /// Whether somebody waits for it, and would for ever if it were not taken. There is at most one
+    /// for each session.
+    pub fn is_owed(&self) -> bool {
+        matches!(self, Order::Release(_))
+    }
+
     /// The reactor that must do it.
     pub fn reactor(&self) -> u8 {
         match self {
