@@ -8,18 +8,22 @@
 
 mod chunks;
 mod facts;
+mod handler;
 mod head;
 mod refusal;
 mod requests;
 mod response;
 mod scan;
+mod service;
 mod status;
 
 pub use facts::Body;
+pub use handler::{Exchange, Http};
 pub use head::{FIELDS_MAX, Head, Headers, Version};
 pub use refusal::Refusal;
 pub use requests::{Begun, RequestLimits, Requests};
-pub use response::{Connection, Date, Response};
+pub use response::{Connection, Date, Response, parse_date};
+pub use service::{Answer, Answered, Request, Responder, Service};
 pub use status::Status;
 
 #[cfg(test)]

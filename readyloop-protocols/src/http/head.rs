@@ -165,6 +165,43 @@ impl<'a> Head<'a> {
     }
 }
 
+/// A head that outlives its frame, because its body has not come yet: a copy of its bytes, and what
+/// was read from them, so that it is not read again.
+#[derive(Debug, Default)]
+pub(super) struct KeptHead {
+    bytes: Vec<u8>,
+    parts: Option<(usize, usize, Version, Facts)>,
+}
+
+impl KeptHead {
+    /// Keeps this head, which was read from `bytes`, instead of any other.
+    pub(super) fn keep(&mut self, head: &Head<'_>, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.parts = Some((head.method.len(), head.target.len(), head.version, head.facts));
+    }
+
+    /// The head, if one is kept.
+    pub(super) fn head(&self) -> Option<Head<'_>> {
+        let (method, target, version, facts) = self.parts?;
+        let text = |from: usize, bytes: usize| {
+            std::str::from_utf8(self.bytes.get(from..from + bytes)?).ok()
+        };
+        Some(Head {
+            method: text(0, method)?,
+            target: text(method + 1, target)?,
+            fields: fields_of(&self.bytes, method, target),
+            version,
+            facts,
+        })
+    }
+
+    /// How many bytes of memory it owns.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
 /// The lines of the fields: what lies between a request line with such parts and the empty line.
 fn fields_of(bytes: &[u8], method_bytes: usize, target_bytes: usize) -> &[u8] {
     let begin = method_bytes + target_bytes + LINE_REST_BYTES;

@@ -87,6 +87,11 @@ impl<'a> Response<'a> {
         Response { out }
     }
 
+    /// Goes on with a response that was begun in `out`.
+    pub(super) fn resume(out: &'a mut Vec<u8>) -> Response<'a> {
+        Response { out }
+    }
+
     /// Writes the time.
     pub fn date(&mut self, date: &mut Date) -> &mut Self {
         self.out.extend_from_slice(b"Date: ");
@@ -142,6 +147,20 @@ impl<'a> Response<'a> {
         self.out.extend_from_slice(b"\r\n");
         self
     }
+}
+
+/// Reads the time that a field spells, in any of the three ways of RFC 9110, 5.6.7.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use readyloop_protocols::http::parse_date;
+///
+/// let time = UNIX_EPOCH + Duration::from_secs(784_111_777);
+/// assert_eq!(parse_date(b"Sun, 06 Nov 1994 08:49:37 GMT"), Some(time));
+/// assert_eq!(parse_date(b"yesterday"), None);
+/// ```
+pub fn parse_date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
 }
 
 /// Without the machinery of `fmt`, which costs more than the rest of a head.
