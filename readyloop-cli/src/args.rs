@@ -3,6 +3,8 @@
 //! The texts of the fields are what `--help` prints. An option exists only if something obeys it.
 //! What options must not contradict is checked where they are obeyed.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser, Subcommand};
 use readyloop::{Balance, Limits, Poller, Trigger};
@@ -31,6 +33,9 @@ pub enum Service {
     /// Send every frame back to its sender
     #[command(after_help = NOTES)]
     Echo(EchoOptions),
+    /// Answer HTTP/1.1 requests: a text at /, the body back at /echo, files at /static/
+    #[command(after_help = NOTES)]
+    Http(HttpOptions),
 }
 
 const NOTES: &str = "\
@@ -63,12 +68,27 @@ pub struct EchoOptions {
     pub costly: u32,
 }
 
+/// What `serve http` is told. A body is its longest frame.
+#[derive(clap::Args)]
+pub struct HttpOptions {
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// Serve the files below this directory at /static/ [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "HTTP")]
+    pub root: Option<PathBuf>,
+
+    /// The longest head of a request
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(16 << 10), help_heading = "HTTP")]
+    pub max_head: Bytes,
+}
+
 /// What every service is told.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerOptions {
     /// Listen on 127.0.0.1:7000, [::1]:7000 or unix:/path; may be given many times; port 0 takes a
-    /// free port [default: 127.0.0.1 and the service's port: echo 7000]
+    /// free port [default: 127.0.0.1 and the service's port: echo 7000, http 8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 
@@ -143,8 +163,8 @@ pub struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub max_sessions_per_ip: Option<u32>,
 
-    /// The longest frame, without its prefix or line end [default: 16MiB, or what its prefix can
-    /// spell]
+    /// The longest frame, without its prefix or line end; http: the longest body [default: 16MiB,
+    /// or what its prefix can spell; http: 1MiB]
     #[arg(long, value_name = "BYTES")]
     pub max_frame: Option<Bytes>,
 
@@ -191,6 +211,7 @@ impl Service {
     pub fn server(&self) -> &ServerOptions {
         match self {
             Service::Echo(options) => &options.server,
+            Service::Http(options) => &options.server,
         }
     }
 }
@@ -214,8 +235,11 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 /// What every service is told by this command line.
 #[cfg(test)]
 pub fn server_options(line: &str) -> ServerOptions {
-    let Command::Serve(Service::Echo(options)) = Args::parse_from(line.split_whitespace()).command;
-    options.server
+    let Command::Serve(service) = Args::parse_from(line.split_whitespace()).command;
+    match service {
+        Service::Echo(options) => options.server,
+        Service::Http(options) => options.server,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod args;
 mod echo;
 mod framing;
+mod http;
 mod log;
 mod serve;
 mod topology;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     log::start(&service.server().log);
     let end = match &service {
         Service::Echo(options) => echo::serve(options),
+        Service::Http(options) => http::serve(options),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,83 @@
+//! The service `http`: HTTP/1.1 for browsers and tools, on the protocol's own handler.
+//!
+//! It exists to show a protocol with long answers on every topology, and to be measured against
+//! servers that people know. It is not a web server: one text, an echo, plain files.
+//!
+//! Invariant: the answer to any request that is taken fits the send queue of a session that is
+//! read, so it never closes a session with `SendFull`.
+
+mod files;
+mod logged;
+mod site;
+
+use std::sync::Arc;
+
+use readyloop::{Error, Limits, Result};
+use readyloop_protocols::http::{Http, RequestLimits};
+
+use crate::args::HttpOptions;
+use crate::serve::{self, Service};
+use crate::units::Bytes;
+
+use files::Root;
+use logged::Logged;
+use site::Site;
+
+const SERVICE: Service = Service { name: "http", address: "127.0.0.1:8080" };
+
+/// Serves until it is stopped.
+pub fn serve(options: &HttpOptions) -> Result<()> {
+    let given = &options.server.limits;
+    let mut requests = RequestLimits { head_bytes_max: options.max_head.0, ..Default::default() };
+    if let Some(body) = given.max_frame {
+        requests.body_bytes_max = body.0;
+    }
+    check_that_a_head_has_room(&requests)?;
+    let limits = serve::limits(given, requests.frame_bytes_max());
+    check_that_an_answer_fits(&requests, &limits)?;
+    let root = match &options.root {
+        None => None,
+        Some(path) => Some(Arc::new(Root::open(path).map_err(|error| {
+            Error::settings(format!(
+                "--root {} cannot be opened ({error}); name a directory that can be read",
+                path.display()
+            ))
+        })?)),
+    };
+    serve::serve(&SERVICE, &options.server, limits, |_thread| {
+        Logged(Http::new(Site::new(root.clone()), requests))
+    })
+}
+
+/// The shortest head that a request of a browser could have, in bytes.
+const HEAD_BYTES_MIN: usize = 64;
+
+fn check_that_a_head_has_room(requests: &RequestLimits) -> Result<()> {
+    if requests.head_bytes_max >= HEAD_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "--max-head {} has no room for a request; make it at least {HEAD_BYTES_MIN}",
+        Bytes(requests.head_bytes_max)
+    )))
+}
+
+/// A session is read while its queue is not over the high mark, so that much may lie before the
+/// echo of the longest body.
+fn check_that_an_answer_fits(requests: &RequestLimits, limits: &Limits) -> Result<()> {
+    /// Room for the head of an answer, and for a piece of a file.
+    const MORE_BYTES: usize = 128 << 10;
+    let answer = requests.body_bytes_max.saturating_add(MORE_BYTES);
+    let needed = limits.send_high_bytes.saturating_add(answer);
+    if limits.send_max_bytes >= needed {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "--send-max {} cannot hold --send-high {} and the echo of a body of --max-frame {}; \
+         make --send-max at least {}",
+        Bytes(limits.send_max_bytes),
+        Bytes(limits.send_high_bytes),
+        Bytes(requests.body_bytes_max),
+        Bytes(needed)
+    )))
+}
