@@ -6,6 +6,7 @@
 //! and the connection ends, because a guess is how requests are smuggled past whoever stands in
 //! front.
 
+mod bytes;
 mod chunks;
 mod facts;
 mod handler;

@@ -8,7 +8,7 @@
 //! data.
 
 use super::Refusal;
-use super::head::is_token;
+use super::bytes::is_token;
 
 /// The line of a chunk, with its extension and its end, in bytes: extensions are almost never sent,
 /// and signatures in them (AWS) take less than 100.

@@ -6,7 +6,8 @@
 use httparse::Header;
 
 use super::Refusal;
-use super::head::Version;
+use super::bytes::may_stand_in_host;
+use super::head::{Headers, Version};
 
 /// The body that follows a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,27 +51,32 @@ impl Facts {
     pub fn of(version: Version, fields: &[Header<'_>]) -> Result<Facts, Refusal> {
         let mut seen = Seen::default();
         for field in fields {
-            seen.field(field)?;
+            seen.field(field.name.as_bytes(), field.value)?;
         }
-        let is_http11 = version == Version::Http11;
-        if seen.hosts == 0 && is_http11 {
+        if seen.hosts == 0 && version == Version::Http11 {
             return Err(Refusal::Host);
         }
-        Ok(Facts {
-            body: seen.body(version)?,
-            keeps_alive: !seen.close && (is_http11 || seen.keep_alive),
-            // One of HTTP/1.0 is ignored (RFC 9110, 10.1.1).
-            expects_continue: seen.expects && is_http11,
-        })
+        seen.facts(version)
+    }
+
+    /// The same for fields that were checked before; only what matters then is read.
+    pub fn again(version: Version, mut fields: Headers<'_>) -> Result<Facts, Refusal> {
+        let mut seen = Seen::default();
+        while let Some((name, value)) = fields.next_field() {
+            if matches!(name.len(), 6 | 10 | 14 | 17) {
+                seen.field(name, value)?;
+            }
+        }
+        seen.facts(version)
     }
 }
 
 impl Seen {
     /// Takes note of one field. Its name's length rules out almost all names.
-    fn field(&mut self, field: &Header<'_>) -> Result<(), Refusal> {
-        let value = field.value.trim_ascii();
-        let is = |name| field.name.eq_ignore_ascii_case(name);
-        match field.name.len() {
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let value = value.trim_ascii();
+        match name.len() {
             4 if is("host") => self.host(value),
             6 if is("expect") => self.expect(value),
             10 if is("connection") => {
@@ -85,10 +91,7 @@ impl Seen {
 
     fn host(&mut self, value: &[u8]) -> Result<(), Refusal> {
         self.hosts += 1;
-        // A comma is allowed in a name, but is more likely two fields that were joined.
-        let may_be =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
-        if self.hosts == 1 && value.iter().all(may_be) { Ok(()) } else { Err(Refusal::Host) }
+        if self.hosts == 1 && may_stand_in_host(value) { Ok(()) } else { Err(Refusal::Host) }
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
@@ -133,6 +136,16 @@ impl Seen {
             }
         }
         Ok(())
+    }
+
+    fn facts(&self, version: Version) -> Result<Facts, Refusal> {
+        let is_http11 = version == Version::Http11;
+        Ok(Facts {
+            body: self.body(version)?,
+            keeps_alive: !self.close && (is_http11 || self.keep_alive),
+            // One of HTTP/1.0 is ignored (RFC 9110, 10.1.1).
+            expects_continue: self.expects && is_http11,
+        })
     }
 
     fn body(&self, version: Version) -> Result<Body, Refusal> {

@@ -8,8 +8,9 @@
 //! on its way, so `Limits::lane_bytes_max` bounds them.
 
 use std::io::{self, ErrorKind, Read};
+use std::time::SystemTime;
 
-use readyloop::{CloseReason, Context, Handler, Peer};
+use readyloop::{CloseReason, Context, Handler, Now, Peer};
 
 use super::head::KeptHead;
 use super::service::Rest;
@@ -58,6 +59,8 @@ pub struct Http<S> {
     service: S,
     limits: RequestLimits,
     date: Date,
+    /// When `date` was last looked after.
+    answered: Option<Now>,
     /// Where answers are written; empty between two of them.
     out: Vec<u8>,
     #[expect(clippy::vec_box, reason = "a session holds the box, and gives it back")]
@@ -106,7 +109,8 @@ impl<S: Service> Http<S> {
     /// Answers by this service requests within these limits. `Limits::frame_bytes_max` should be
     /// at least [`RequestLimits::frame_bytes_max`].
     pub fn new(service: S, limits: RequestLimits) -> Http<S> {
-        Http { service, limits, date: Date::default(), out: Vec::new(), spare: Vec::new() }
+        let (out, spare) = (Vec::new(), Vec::new());
+        Http { service, limits, date: Date::default(), answered: None, out, spare }
     }
 
     fn head(
@@ -115,10 +119,9 @@ impl<S: Service> Http<S> {
         exchange: &mut Exchange<S::Content>,
         context: &mut Context<'_>,
     ) {
-        let head = match Head::parse_lines(bytes) {
-            Ok(head) => head,
-            // The framer has taken it, so it was another framer.
-            Err(refusal) => return self.end_with(refusal.status(), exchange, context),
+        let Some(head) = Head::reread(bytes) else {
+            debug_assert!(false, "the framer has read this head");
+            return self.end_with(Status::BadRequest, exchange, context);
         };
         if head.body() == Body::None {
             return self.answer(&Request { head: &head, body: &[] }, exchange, context);
@@ -158,11 +161,16 @@ impl<S: Service> Http<S> {
             (true, Version::Http11) => Connection::Default,
         };
         self.out.clear();
+        // The clock is asked once for all that is answered at one time.
+        if self.answered != Some(context.now()) {
+            self.answered = Some(context.now());
+            self.date.at(SystemTime::now());
+        }
         let mut rest = Rest::Nothing;
         let responder = Responder {
             context,
             out: &mut self.out,
-            date: &mut self.date,
+            date: &self.date,
             connection,
             is_head: request.head.method() == "HEAD",
             rest: &mut rest,

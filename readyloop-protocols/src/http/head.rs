@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use httparse::Status;
 
 use super::Refusal;
+use super::bytes::{is_token, may_stand_in_target};
 use super::facts::{Body, Facts};
 use super::scan::Scan;
 
@@ -86,6 +87,26 @@ impl<'a> Head<'a> {
         let facts = Facts::of(version, request.headers)?;
         let fields = fields_of(bytes, method.len(), target.len());
         Ok(Head { method, target, fields, version, facts })
+    }
+
+    /// The same for bytes that were read as a head before, by another thread perhaps: what was
+    /// checked then is not checked again. `None` for bytes that never were a head.
+    pub(super) fn reread(bytes: &'a [u8]) -> Option<Head<'a>> {
+        let method = bytes.iter().position(|&byte| byte == b' ')?;
+        let rest = bytes.get(method + 1..)?;
+        let target = memchr::memchr(b' ', rest)?;
+        let version = match rest.get(target + " HTTP/1.".len())? {
+            b'0' => Version::Http10,
+            _ => Version::Http11,
+        };
+        let fields = fields_of(bytes, method, target);
+        Some(Head {
+            method: std::str::from_utf8(&bytes[..method]).ok()?,
+            target: std::str::from_utf8(&rest[..target]).ok()?,
+            fields,
+            version,
+            facts: Facts::again(version, Headers { rest: fields }).ok()?,
+        })
     }
 
     /// The method, as in `GET`; methods are case-sensitive.
@@ -214,26 +235,30 @@ pub struct Headers<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> Headers<'a> {
+    /// The next field, its name as bytes.
+    #[inline]
+    pub(super) fn next_field(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at(end + 1);
+        self.rest = rest;
+        // Names are short: it takes longer to begin a search than to end it.
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        Some((&line[..colon], &line[colon + 1..]))
+    }
+}
+
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a str, &'a [u8]);
 
     fn next(&mut self) -> Option<(&'a str, &'a [u8])> {
-        let end = memchr::memchr(b'\n', self.rest)?;
-        let (line, rest) = self.rest.split_at(end + 1);
-        self.rest = rest;
-        let colon = memchr::memchr(b':', line)?;
-        let name = std::str::from_utf8(&line[..colon]).ok()?;
-        Some((name, line[colon + 1..].trim_ascii()))
+        let (name, value) = self.next_field()?;
+        Some((std::str::from_utf8(name).ok()?, value.trim_ascii()))
     }
 }
 
 /// What a request line has besides its method and its target: two spaces, the version, its end.
 pub(super) const LINE_REST_BYTES: usize = "  HTTP/1.1\r\n".len();
-
-/// Whether a byte may stand in a token (RFC 9110, 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
 
 fn without_scheme(target: &str) -> Option<&str> {
     let is = |scheme: &str| target.get(..scheme.len())?.eq_ignore_ascii_case(scheme).then_some(());
@@ -251,9 +276,7 @@ fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
         b"*" => method == "OPTIONS",
         _ => without_scheme(target).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')),
     };
-    // Visible ASCII, and no fragment, which never leaves the client (RFC 9110, 7.1).
-    let is_plain = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if has_a_form && is_plain { Ok(()) } else { Err(Refusal::Target) }
+    if has_a_form && may_stand_in_target(target.as_bytes()) { Ok(()) } else { Err(Refusal::Target) }
 }
 
 #[cold]

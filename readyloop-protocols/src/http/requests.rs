@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use readyloop::{Framer, Step};
 
+use super::bytes::is_token;
 use super::chunks::{
     self, CHUNK_LINE_BYTES_MAX, CHUNKS_BYTES_FREE, Chunks, Look, TRAILERS_BYTES_MAX,
 };
-use super::head::{LINE_REST_BYTES, is_token};
+use super::head::LINE_REST_BYTES;
 use super::scan::Scan;
 use super::{Body, Head, Refusal};
 

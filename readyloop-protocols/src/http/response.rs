@@ -94,22 +94,26 @@ impl<'a> Response<'a> {
 
     /// Writes the time.
     pub fn date(&mut self, date: &mut Date) -> &mut Self {
+        date.at(SystemTime::now());
+        self.date_as_it_is(date)
+    }
+
+    /// Writes the time for which `date` was last asked.
+    pub(super) fn date_as_it_is(&mut self, date: &Date) -> &mut Self {
         self.out.extend_from_slice(b"Date: ");
-        self.out.extend_from_slice(date.at(SystemTime::now()).as_bytes());
+        self.out.extend_from_slice(date.text.as_bytes());
         self.line_end()
     }
 
     /// Writes a field. A control character in the value is written as a space (RFC 9110, 5.5).
     pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
-        debug_assert!(name.bytes().all(super::head::is_token), "a field's name is a token");
+        debug_assert!(name.bytes().all(super::bytes::is_token), "a field's name is a token");
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
-        let begin = self.out.len();
-        self.out.extend_from_slice(value.as_ref());
-        for byte in &mut self.out[begin..] {
-            if byte.is_ascii_control() {
-                *byte = b' ';
-            }
+        let value = value.as_ref();
+        self.out.extend_from_slice(value);
+        if value.iter().any(u8::is_ascii_control) {
+            self.blank(value.len());
         }
         self.line_end()
     }
@@ -141,6 +145,15 @@ impl<'a> Response<'a> {
     pub fn body(&mut self, content: &[u8]) {
         self.content_length(content.len() as u64).end();
         self.out.extend_from_slice(content);
+    }
+
+    /// Writes a space over each control character of the last `bytes` bytes.
+    #[cold]
+    fn blank(&mut self, bytes: usize) {
+        let begin = self.out.len() - bytes;
+        for byte in self.out[begin..].iter_mut().filter(|byte| byte.is_ascii_control()) {
+            *byte = b' ';
+        }
     }
 
     fn line_end(&mut self) -> &mut Self {

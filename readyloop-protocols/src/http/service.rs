@@ -84,7 +84,7 @@ pub(super) enum Rest<C> {
 pub struct Responder<'r, 'c, C> {
     pub(super) context: &'r mut Context<'c>,
     pub(super) out: &'r mut Vec<u8>,
-    pub(super) date: &'r mut Date,
+    pub(super) date: &'r Date,
     pub(super) connection: Connection,
     /// The request was `HEAD`: its answer has no content, whatever it says.
     pub(super) is_head: bool,
@@ -95,7 +95,7 @@ impl<'r, 'c, C> Responder<'r, 'c, C> {
     /// Begins an answer with this status.
     pub fn begin(self, status: Status) -> Answer<'r, 'c, C> {
         let mut response = Response::new(self.out, status);
-        response.date(self.date).connection(self.connection);
+        response.date_as_it_is(self.date).connection(self.connection);
         Answer { responder: self, status }
     }
 
