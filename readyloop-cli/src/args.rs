@@ -5,13 +5,16 @@
 
 use std::path::PathBuf;
 
+use std::ffi::OsString;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use readyloop::{Balance, Limits, Poller, Trigger};
 
 use crate::framing::Framing;
 use crate::topology::{AcceptName, FdTablesName, TopologyName};
 use crate::units::{self, Bytes, Span, SpanRange};
+use crate::{echo, http};
 
 /// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
 #[derive(Parser)]
@@ -88,7 +91,7 @@ pub struct HttpOptions {
 #[command(next_help_heading = "Server")]
 pub struct ServerOptions {
     /// Listen on 127.0.0.1:7000, [::1]:7000 or unix:/path; may be given many times; port 0 takes a
-    /// free port [default: 127.0.0.1 and the service's port: echo 7000, http 8080]
+    /// free port
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 
@@ -163,8 +166,7 @@ pub struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub max_sessions_per_ip: Option<u32>,
 
-    /// The longest frame, without its prefix or line end; http: the longest body [default: 16MiB,
-    /// or what its prefix can spell; http: 1MiB]
+    /// The longest frame
     #[arg(long, value_name = "BYTES")]
     pub max_frame: Option<Bytes>,
 
@@ -206,6 +208,35 @@ pub struct LogOptions {
     pub verbose: u8,
 }
 
+/// What differs from service to service in the options that all of them have.
+pub struct Identity {
+    /// What it is called, here and on the ready line.
+    pub name: &'static str,
+    /// Where it listens if nothing else is said.
+    pub address: &'static str,
+    /// What `--max-frame` limits, and how much it is if nothing else is said.
+    pub max_frame: &'static str,
+}
+
+const SERVICES: [&Identity; 2] = [&echo::IDENTITY, &http::IDENTITY];
+
+/// The command line.
+fn command() -> clap::Command {
+    let with = |serve: clap::Command, identity: &'static Identity| {
+        serve.mut_subcommand(identity.name, |service| {
+            service
+                .mut_arg("listen", |listen| listen.default_value(identity.address))
+                .mut_arg("max_frame", |max_frame| max_frame.help(identity.max_frame))
+        })
+    };
+    Args::command().mut_subcommand("serve", |serve| SERVICES.into_iter().fold(serve, with))
+}
+
+/// Reads a command line, this process's for instance. Help, and what is wrong with it, are errors.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    Args::from_arg_matches(&command().try_get_matches_from(words)?)
+}
+
 impl Service {
     /// What every service is told.
     pub fn server(&self) -> &ServerOptions {
@@ -232,25 +263,26 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         .map(move |text| find(text).expect("a possible value is in the list of names").1)
 }
 
-/// What every service is told by this command line.
 #[cfg(test)]
-pub fn server_options(line: &str) -> ServerOptions {
-    let Command::Serve(service) = Args::parse_from(line.split_whitespace()).command;
-    match service {
-        Service::Echo(options) => options.server,
-        Service::Http(options) => options.server,
-    }
-}
+pub use tests::server_options;
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    /// What every service is told by this command line.
+    pub fn server_options(line: &str) -> ServerOptions {
+        let Command::Serve(service) =
+            parse(line.split_whitespace().map(OsString::from)).unwrap().command;
+        match service {
+            Service::Echo(options) => options.server,
+            Service::Http(options) => options.server,
+        }
+    }
 
     #[test]
     fn the_command_line_agrees_with_itself() {
-        Args::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

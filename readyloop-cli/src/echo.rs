@@ -17,12 +17,18 @@ use readyloop::{
 };
 use tracing::{Level, debug, enabled};
 
-use crate::args::{EchoOptions, LimitOptions};
+use crate::args::{EchoOptions, Identity, LimitOptions};
 use crate::framing::{Framing, Wrap};
-use crate::serve::{self, Service};
+use crate::serve;
 use crate::units::{Bytes, SpanRange};
 
-const SERVICE: Service = Service { name: "echo", address: "127.0.0.1:7000" };
+/// How it differs from other services.
+pub const IDENTITY: Identity = Identity {
+    name: "echo",
+    address: "127.0.0.1:7000",
+    max_frame: "The longest frame, without its prefix or line end [default: 16MiB, or what its prefix \
+                can spell]",
+};
 /// The longest frame if nothing else was asked for, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 
@@ -67,7 +73,7 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
 
 fn serve_with(framer: impl Wrap, options: &EchoOptions, limits: Limits) -> Result<()> {
     let opened = Arc::new(AtomicU32::new(0));
-    serve::serve(&SERVICE, &options.server, limits, |thread| {
+    serve::serve(&IDENTITY, &options.server, limits, |thread| {
         let cost = options.handler_cost.map(|range| Cost {
             range,
             one_in: options.costly,

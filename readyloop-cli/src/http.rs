@@ -15,15 +15,20 @@ use std::sync::Arc;
 use readyloop::{Error, Limits, Result};
 use readyloop_protocols::http::{Http, RequestLimits};
 
-use crate::args::HttpOptions;
-use crate::serve::{self, Service};
+use crate::args::{HttpOptions, Identity};
+use crate::serve;
 use crate::units::Bytes;
 
 use files::Root;
 use logged::Logged;
 use site::Site;
 
-const SERVICE: Service = Service { name: "http", address: "127.0.0.1:8080" };
+/// How it differs from other services.
+pub const IDENTITY: Identity = Identity {
+    name: "http",
+    address: "127.0.0.1:8080",
+    max_frame: "The longest body of a request [default: 1MiB]",
+};
 
 /// Serves until it is stopped.
 pub fn serve(options: &HttpOptions) -> Result<()> {
@@ -44,7 +49,7 @@ pub fn serve(options: &HttpOptions) -> Result<()> {
             ))
         })?)),
     };
-    serve::serve(&SERVICE, &options.server, limits, |_thread| {
+    serve::serve(&IDENTITY, &options.server, limits, |_thread| {
         Logged(Http::new(Site::new(root.clone()), requests))
     })
 }

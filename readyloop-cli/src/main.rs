@@ -19,12 +19,11 @@ mod units;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command, Service};
+use args::{Command, Service};
 
 fn main() -> ExitCode {
-    let Command::Serve(service) = Args::parse().command;
+    let args = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let Command::Serve(service) = args.command;
     log::start(&service.server().log);
     let end = match &service {
         Service::Echo(options) => echo::serve(options),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use readyloop::{Address, CloseReason, Handler, Incident, Limits, Result, Server, Stats};
 use tracing::{info, warn};
 
-use crate::args::{LimitOptions, ServerOptions};
+use crate::args::{Identity, LimitOptions, ServerOptions};
 use crate::log;
 use crate::topology;
 
@@ -29,17 +29,9 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
     }
 }
 
-/// A service, as its callers know it.
-pub struct Service {
-    /// What the ready line calls it.
-    pub name: &'static str,
-    /// Where it listens if nothing else is said.
-    pub address: &'static str,
-}
-
 /// Listens, says so, and serves until it is stopped by a signal.
 pub fn serve<H: Handler>(
-    service: &Service,
+    service: &Identity,
     options: &ServerOptions,
     limits: Limits,
     handler: impl Fn(usize) -> H + Send + Sync,
@@ -61,9 +53,7 @@ pub fn serve<H: Handler>(
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
     }
-    let usual = [service.address.to_string()];
-    let addresses = if options.listen.is_empty() { &usual[..] } else { &options.listen };
-    let server = addresses.iter().fold(builder, |builder, address| builder.listen(address));
+    let server = options.listen.iter().fold(builder, |builder, address| builder.listen(address));
     let server = server.bind()?;
     let ready = ready_line(service.name, server.addresses(), options);
     let end = server.on_ready(move || announce(&ready)).run(handler);
