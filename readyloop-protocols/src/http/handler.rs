@@ -406,3 +406,6 @@ impl<S: Service> Handler for Http<S> {
         self.end_with(status, exchange, context);
     }
 }
+
+#[cfg(test)]
+mod tests;
