@@ -6,15 +6,16 @@
 use std::path::PathBuf;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
-use readyloop::{Balance, Limits, Poller, Trigger};
+use readyloop::{Balance, Limits, Poller, SlowMember, Trigger};
 
 use crate::framing::Framing;
 use crate::topology::{AcceptName, FdTablesName, TopologyName};
 use crate::units::{self, Bytes, Span, SpanRange};
-use crate::{echo, http};
+use crate::{echo, http, rooms};
 
 /// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
 #[derive(Parser)]
@@ -39,6 +40,10 @@ pub enum Service {
     /// Answer HTTP/1.1 requests: a text at /, the body back at /echo, files at /static/
     #[command(after_help = NOTES)]
     Http(HttpOptions),
+
+    /// People in rooms who talk to each other: in lines, and on a page in a browser
+    #[command(after_help = NOTES)]
+    Rooms(RoomsOptions),
 }
 
 const NOTES: &str = "\
@@ -84,6 +89,69 @@ pub struct HttpOptions {
     /// The longest head of a request
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(16 << 10), help_heading = "HTTP")]
     pub max_head: Bytes,
+}
+
+/// What `serve rooms` is told.
+#[derive(clap::Args)]
+pub struct RoomsOptions {
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// Serve a page, and WebSocket at /ws, at this address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7180", help_heading = "Rooms")]
+    pub web: String,
+
+    /// Rooms, also empty ones that are remembered
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 1_000)]
+    #[arg(help_heading = "Rooms")]
+    pub max_rooms: u32,
+
+    /// Rooms in which one session is
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 20)]
+    #[arg(help_heading = "Rooms")]
+    pub max_rooms_per_session: u32,
+
+    /// The longest name, of a person or of a room
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(24), help_heading = "Rooms")]
+    pub max_name: Bytes,
+
+    /// Lines that a room remembers
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 200)]
+    #[arg(help_heading = "Rooms")]
+    pub history: u32,
+
+    /// Bytes of lines that a room remembers
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(64 << 10), help_heading = "Rooms")]
+    pub history_bytes: Bytes,
+
+    /// Lines that a session may send in a second
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 10)]
+    #[arg(help_heading = "Rooms")]
+    pub rate: u32,
+
+    /// Lines that it may send at once after a silence
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 20)]
+    #[arg(help_heading = "Rooms")]
+    pub burst: u32,
+
+    /// Ask a session that was silent for so long whether it is there; after twice as long, it is not
+    #[arg(long, value_name = "DUR", default_value_t = Span(Duration::from_secs(30)))]
+    #[arg(help_heading = "Rooms")]
+    pub heartbeat: Span,
+
+    /// What becomes of lines for a member that does not read them: it misses them, or is closed
+    #[arg(long, default_value = "drop", value_parser = one_of(&SlowName::NAMES))]
+    #[arg(help_heading = "Rooms")]
+    pub slow: SlowName,
+}
+
+/// What becomes of lines for members that do not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlowName(pub SlowMember);
+
+impl SlowName {
+    const NAMES: [(&'static str, SlowName); 2] =
+        [("drop", SlowName(SlowMember::DropMessage)), ("close", SlowName(SlowMember::CloseMember))];
 }
 
 /// What every service is told.
@@ -218,7 +286,7 @@ pub struct Identity {
     pub max_frame: &'static str,
 }
 
-const SERVICES: [&Identity; 2] = [&echo::IDENTITY, &http::IDENTITY];
+const SERVICES: [&Identity; 3] = [&echo::IDENTITY, &http::IDENTITY, &rooms::IDENTITY];
 
 /// The command line.
 fn command() -> clap::Command {
@@ -243,6 +311,7 @@ impl Service {
         match self {
             Service::Echo(options) => &options.server,
             Service::Http(options) => &options.server,
+            Service::Rooms(options) => &options.server,
         }
     }
 }
@@ -277,6 +346,7 @@ mod tests {
         match service {
             Service::Echo(options) => options.server,
             Service::Http(options) => options.server,
+            Service::Rooms(options) => options.server,
         }
     }
 

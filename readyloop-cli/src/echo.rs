@@ -73,14 +73,16 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
 
 fn serve_with(framer: impl Wrap, options: &EchoOptions, limits: Limits) -> Result<()> {
     let opened = Arc::new(AtomicU32::new(0));
-    serve::serve(&IDENTITY, &options.server, limits, |thread| {
-        let cost = options.handler_cost.map(|range| Cost {
-            range,
-            one_in: options.costly,
-            opened: opened.clone(),
-            rng: Rng::new(thread as u64),
-        });
-        Echo { framer: framer.clone(), cost }
+    serve::serve(&IDENTITY, &options.server, &[], limits, |_remote| {
+        move |thread| {
+            let cost = options.handler_cost.map(|range| Cost {
+                range,
+                one_in: options.costly,
+                opened: opened.clone(),
+                rng: Rng::new(thread as u64),
+            });
+            Echo { framer: framer.clone(), cost }
+        }
     })
 }
 

@@ -7,7 +7,6 @@
 //! read, so it never closes a session with `SendFull`.
 
 mod files;
-mod logged;
 mod site;
 
 use std::sync::Arc;
@@ -19,8 +18,8 @@ use crate::args::{HttpOptions, Identity};
 use crate::serve;
 use crate::units::Bytes;
 
+use crate::logged::Logged;
 use files::Root;
-use logged::Logged;
 use site::Site;
 
 /// How it differs from other services.
@@ -49,8 +48,8 @@ pub fn serve(options: &HttpOptions) -> Result<()> {
             ))
         })?)),
     };
-    serve::serve(&IDENTITY, &options.server, limits, |_thread| {
-        Logged(Http::new(Site::new(root.clone()), requests))
+    serve::serve(&IDENTITY, &options.server, &[], limits, |_remote| {
+        move |_thread| Logged(Http::new(Site::new(root.clone()), requests))
     })
 }
 

@@ -12,6 +12,8 @@ mod echo;
 mod framing;
 mod http;
 mod log;
+mod logged;
+mod rooms;
 mod serve;
 mod topology;
 mod units;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let end = match &service {
         Service::Echo(options) => echo::serve(options),
         Service::Http(options) => http::serve(options),
+        Service::Rooms(options) => rooms::serve(options),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

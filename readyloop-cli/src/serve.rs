@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use readyloop::{Address, CloseReason, Handler, Incident, Limits, Result, Server, Stats};
+use readyloop::{Address, CloseReason, Handler, Incident, Limits, Remote, Result, Server, Stats};
 use tracing::{info, warn};
 
 use crate::args::{Identity, LimitOptions, ServerOptions};
@@ -29,12 +29,14 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
     }
 }
 
-/// Listens, says so, and serves until it is stopped by a signal.
-pub fn serve<H: Handler>(
+/// Listens, also at the addresses for browsers, says so, and serves until it is stopped by a signal.
+/// `make` is told how to reach the server's sessions, and makes what makes a handler for each thread.
+pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
     service: &Identity,
     options: &ServerOptions,
+    web: &[String],
     limits: Limits,
-    handler: impl Fn(usize) -> H + Send + Sync,
+    make: impl FnOnce(Remote) -> F,
 ) -> Result<()> {
     let counted = Arc::new(Mutex::new(Stats::default()));
     let sum = counted.clone();
@@ -53,9 +55,10 @@ pub fn serve<H: Handler>(
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
     }
-    let server = options.listen.iter().fold(builder, |builder, address| builder.listen(address));
-    let server = server.bind()?;
+    let addresses = options.listen.iter().chain(web);
+    let server = addresses.fold(builder, |builder, address| builder.listen(address)).bind()?;
     let ready = ready_line(service.name, server.addresses(), options);
+    let handler = make(server.remote());
     let end = server.on_ready(move || announce(&ready)).run(handler);
     info!("ended: {}", totals(&total(&counted)));
     end
@@ -68,7 +71,12 @@ fn total(counted: &Mutex<Stats>) -> MutexGuard<'_, Stats> {
 
 /// The line that tells whoever started us that callers can connect.
 fn ready_line(service: &str, addresses: &[Address], options: &ServerOptions) -> String {
-    let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    let plain = options.listen.len();
+    let spelled = |(nth, address): (usize, &Address)| match address {
+        Address::Tcp(_) if nth >= plain => format!("http://{address}/"),
+        _ => address.to_string(),
+    };
+    let addresses: Vec<String> = addresses.iter().enumerate().map(spelled).collect();
     format!("serving {service} on {} ({})", addresses.join(", "), options.how())
 }
 

@@ -153,6 +153,15 @@ impl Group {
     }
 }
 
+impl PartialEq for Group {
+    /// Clones are the same group, and two that were made are not.
+    fn eq(&self, other: &Group) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Group {}
+
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("members", &self.len()).finish_non_exhaustive()

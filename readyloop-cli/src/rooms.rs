@@ -1,0 +1,291 @@
+//! The service `rooms`: people in rooms who talk to each other, over TCP in lines, and over
+//! WebSocket in the same lines, one or several to a message.
+//!
+//! It exists to show what readyloop is for: many sessions that hear each other, on any number of
+//! threads. It keeps nothing on disk, and it has no accounts: a name belongs to whoever has it.
+//!
+//! A client says:
+//!
+//! ```text
+//! NICK name [token]     have this name; with its token, take it over from another session
+//! JOIN room [after]     come in; with a number, hear what was said after it
+//! LEAVE room            go out
+//! SAY room text         say it to all who are in the room
+//! MSG nick text         say it to one person
+//! WHO room              who is in there
+//! ROOMS                 which rooms there are
+//! HISTORY room n        the last n lines that are remembered
+//! PING [text], PONG     are you there? I am
+//! QUIT                  the end
+//! ```
+//!
+//! and hears, each on a line of its own, the fields in this order and free text last:
+//!
+//! ```text
+//! HELLO rooms text                  at first
+//! OK NICK name token                the token is for coming back
+//! OK JOIN room last missed lost     the last number; so many lines follow; so many are forgotten
+//! OK LEAVE room, OK MSG nick, OK HISTORY room count
+//! SAID room number nick text        also to who said it
+//! PRIVATE nick text
+//! JOINED room nick, LEFT room nick, RENAMED room old new
+//! MEMBERS room nick...              then OK WHO room count
+//! ROOM room members last            then OK ROOMS count
+//! PONG [text], PING
+//! BYE [text]                        the session ends
+//! ERR code text                     what was said had no effect
+//! ```
+//!
+//! What is promised: the lines of a room are numbered, and all members hear them in the order of
+//! their numbers, whatever thread they are on. Who joins with a number hears each later line once,
+//! from the history or as it is said; a member that does not read misses lines, and sees the gap in
+//! the numbers. Answers come in the order of the questions.
+//!
+//! All of this is so because all that is said is mail: under the hall's lock it is posted to the
+//! reactors by [`Remote`], and mail is read in its order.
+
+mod hall;
+mod rate;
+mod room;
+mod words;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use readyloop::{
+    Bytes, CloseReason, Context, Error, Group, Handler, Lines, Now, Peer, Refused, Remote, Result,
+    SessionId, TimerId,
+};
+use readyloop_protocols::websocket::{Kind, Page, WebSocket};
+
+use crate::args::{Identity, RoomsOptions};
+use crate::logged::Logged;
+use crate::serve;
+
+use hall::{Bounds, Hall, Post};
+use rate::{Bucket, Rate};
+use room::Memory;
+use words::{Command, Refusal};
+
+/// How it differs from other services.
+pub const IDENTITY: Identity = Identity {
+    name: "rooms",
+    address: "127.0.0.1:7100",
+    max_frame: "The longest line of a client [default: 4KiB]",
+};
+
+const LINE_BYTES_MAX: usize = 4 << 10;
+const PAGE: &str = include_str!("rooms/page.html");
+/// The page is one file: its own script and style, and a connection to where it came from.
+const PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                        connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+                        frame-ancestors 'none'";
+
+/// Serves until it is stopped.
+pub fn serve(options: &RoomsOptions) -> Result<()> {
+    let line_bytes_max = options.server.limits.max_frame.map_or(LINE_BYTES_MAX, |bytes| bytes.0);
+    let limits = serve::limits(&options.server.limits, line_bytes_max);
+    let bounds = Bounds {
+        rooms_max: options.max_rooms as usize,
+        rooms_per_session_max: options.max_rooms_per_session as usize,
+        name_bytes_max: options.max_name.0,
+        memory: Memory { lines_max: options.history as usize, bytes_max: options.history_bytes.0 },
+        slow_member: options.slow.0,
+    };
+    check_that_an_answer_fits(&bounds, &limits)?;
+    let manners = Manners {
+        line_bytes_max,
+        rate: Rate { per_second: options.rate, burst: options.burst },
+        heartbeat: options.heartbeat.0,
+    };
+    let web = options.server.listen.len()..;
+    let page = Page::new("/", "text/html; charset=utf-8", PAGE)
+        .header("Content-Security-Policy", PAGE_MAY)
+        .header("Cache-Control", "no-cache");
+    let addresses = [options.web.clone()];
+    serve::serve(&IDENTITY, &options.server, &addresses, limits, |remote| {
+        let hall = Arc::new(Mutex::new(Hall::new(bounds)));
+        move |_thread| {
+            let rooms = Rooms { hall: hall.clone(), remote: remote.clone(), manners };
+            let layer = WebSocket::new(rooms, Kind::Text).path("/ws").page(page.clone());
+            Logged(layer.listeners(web.clone()).message_bytes_max(line_bytes_max))
+        }
+    })
+}
+
+/// A whole history is one answer; a session that is read has room for it.
+fn check_that_an_answer_fits(bounds: &Bounds, limits: &readyloop::Limits) -> Result<()> {
+    let needed = limits.send_high_bytes.saturating_add(bounds.memory.bytes_max);
+    if limits.send_max_bytes >= needed {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "--send-max {} cannot hold --send-high {} and a room's --history-bytes {}; make --send-max \
+         at least {}",
+        crate::units::Bytes(limits.send_max_bytes),
+        crate::units::Bytes(limits.send_high_bytes),
+        crate::units::Bytes(bounds.memory.bytes_max),
+        crate::units::Bytes(needed)
+    )))
+}
+
+/// How sessions have to behave.
+#[derive(Clone, Copy)]
+struct Manners {
+    line_bytes_max: usize,
+    rate: Rate,
+    /// Who is silent for so long is asked whether he is there; who is for twice as long, is not.
+    heartbeat: Duration,
+}
+
+/// The handler.
+struct Rooms {
+    hall: Arc<Mutex<Hall>>,
+    remote: Remote,
+    manners: Manners,
+}
+
+/// What is known of a session without the hall.
+struct Caller {
+    bucket: Bucket,
+    /// Lines refused since the last one that was heard.
+    too_fast: u32,
+    heard: Now,
+    beat: Option<TimerId>,
+}
+
+/// The hall's words as mail.
+struct Mail<'a> {
+    remote: &'a Remote,
+    /// Who speaks, and whether its answer was refused.
+    speaker: SessionId,
+    lost: std::cell::Cell<bool>,
+}
+
+impl Mail<'_> {
+    fn note(&self, to: SessionId, outcome: std::result::Result<(), Refused>) {
+        if to == self.speaker && outcome == Err(Refused::Full) {
+            self.lost.set(true);
+        }
+    }
+}
+
+impl Post for Mail<'_> {
+    fn send(&self, to: SessionId, lines: String) {
+        self.note(to, self.remote.send(to, Bytes::from(lines)));
+    }
+
+    fn broadcast(&self, group: &Group, line: String) {
+        // A reactor that is too far behind misses it, as its slow members do, and they see it by
+        // the number.
+        let _some_miss_it = self.remote.broadcast(group, Bytes::from(line));
+    }
+
+    fn join(&self, id: SessionId, group: &Group) {
+        self.note(id, self.remote.join(id, group));
+    }
+
+    fn leave(&self, id: SessionId, group: &Group) {
+        self.note(id, self.remote.leave(id, group));
+    }
+
+    fn close(&self, id: SessionId) {
+        self.note(id, self.remote.close(id));
+    }
+}
+
+impl Rooms {
+    /// Asks the hall to do something, and to say it by mail. A session whose own mail does not get
+    /// through would be in a room without hearing it: better it comes again.
+    fn ask<T>(&self, context: &mut Context<'_>, ask: impl FnOnce(&mut Hall, &Mail<'_>) -> T) -> T {
+        let mail = Mail { remote: &self.remote, speaker: context.id(), lost: false.into() };
+        // The hall calls nothing that panics between two changes that belong together.
+        let answer = ask(&mut self.hall.lock().unwrap_or_else(PoisonError::into_inner), &mail);
+        if mail.lost.get() {
+            context.send(Refusal::Busy.to_string().as_bytes());
+            context.close();
+        }
+        answer
+    }
+
+    fn refuse(&self, refusal: Refusal, context: &mut Context<'_>) {
+        self.ask(context, |_, mail| mail.send(mail.speaker, refusal.to_string()));
+    }
+
+    /// Whether the session may say something now; one that goes on when it may not must go.
+    fn is_slow_enough(&self, caller: &mut Caller, context: &mut Context<'_>) -> bool {
+        if caller.bucket.pay(self.manners.rate, context.now()) {
+            caller.too_fast = 0;
+            return true;
+        }
+        caller.too_fast += 1;
+        if caller.too_fast == 1 {
+            self.refuse(Refusal::TooFast, context);
+        } else if caller.too_fast > self.manners.rate.burst {
+            context.send(b"BYE you are too fast\n");
+            context.close();
+        }
+        false
+    }
+}
+
+impl Handler for Rooms {
+    type Framer = Lines;
+    type Session = Caller;
+
+    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (Lines, Caller) {
+        context.send(b"HELLO rooms say NICK name, then JOIN room\n");
+        let now = context.now();
+        let caller = Caller {
+            bucket: Bucket::new(self.manners.rate, now),
+            too_fast: 0,
+            heard: now,
+            beat: context.set_timer(self.manners.heartbeat),
+        };
+        (Lines::new(self.manners.line_bytes_max), caller)
+    }
+
+    fn on_frame(&mut self, caller: &mut Caller, line: &[u8], context: &mut Context<'_>) {
+        caller.heard = context.now();
+        if !self.is_slow_enough(caller, context) {
+            return;
+        }
+        let id = context.id();
+        let heard = Command::read(line)
+            .and_then(|command| self.ask(context, |hall, mail| hall.hear(id, command, mail)));
+        if let Err(refusal) = heard {
+            self.refuse(refusal, context);
+        }
+    }
+
+    fn on_timer(&mut self, caller: &mut Caller, timer: TimerId, context: &mut Context<'_>) {
+        if caller.beat != Some(timer) {
+            return;
+        }
+        let (silent, heartbeat) = (context.now().since(caller.heard), self.manners.heartbeat);
+        if silent >= 2 * heartbeat {
+            context.send(b"BYE nothing was heard of you\n");
+            return context.close();
+        }
+        let mut next = heartbeat.saturating_sub(silent);
+        if silent >= heartbeat {
+            context.send(b"PING\n");
+            next = 2 * heartbeat - silent;
+        }
+        context.reset_timer(timer, next);
+    }
+
+    fn on_closing(&mut self, _: &mut Caller, reason: CloseReason, context: &mut Context<'_>) {
+        let word = match reason {
+            CloseReason::FrameTooLong => Refusal::TooLong.to_string(),
+            CloseReason::Stopped => "BYE the server stops\n".to_string(),
+            _ => "BYE\n".to_string(),
+        };
+        context.send(word.as_bytes());
+    }
+
+    fn on_close(&mut self, _: Caller, _: CloseReason, context: &mut Context<'_>) {
+        let id = context.id();
+        self.ask(context, |hall, mail| hall.forget(id, mail));
+    }
+}
