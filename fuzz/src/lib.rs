@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use readyloop::Framer;
-use readyloop::framers::walk;
+use readyloop::framers::walk::{self, Walked};
 
 /// Cuts in the stream, each one byte of the input: how far it is from the cut before.
 const CUTS: usize = 6;
@@ -25,11 +25,11 @@ impl<'a> Input<'a> {
         Some(Input { choice: *choice, cuts, stream })
     }
 
-    /// Walks the stream whole, cut as the input says, and byte by byte.
+    /// Walks the stream whole, cut as the input says, and byte by byte; returns what it became.
     ///
     /// # Panics
     /// When they differ, or when the framer breaks its contract.
-    pub fn check<F: Framer>(&self, fresh: impl Fn() -> F) {
+    pub fn check<F: Framer>(&self, fresh: impl Fn() -> F) -> Walked {
         let whole = walk::arrivals(fresh(), [self.stream]);
         let places: Vec<usize> = self
             .cuts
@@ -42,5 +42,6 @@ impl<'a> Input<'a> {
         let cut = walk::arrivals(fresh(), walk::pieces(self.stream, &places));
         assert_eq!(cut, whole, "cut at {places:?}");
         assert_eq!(walk::arrivals(fresh(), self.stream.chunks(1)), whole, "byte by byte");
+        whole
     }
 }

@@ -6,5 +6,14 @@
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "resp")]
+pub mod resp;
 #[cfg(feature = "websocket")]
 pub mod websocket;
+
+/// How framers are tried on random streams: the same ones each time, and no files are left behind.
+#[cfg(test)]
+fn random_streams() -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+    Config { rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::with_cases(500) }
+}

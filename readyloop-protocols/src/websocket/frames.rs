@@ -211,14 +211,8 @@ mod tests {
         assert_eq!(walk::every_split(|| Frames::new(101), &whole).frames.len(), 1);
     }
 
-    fn config() -> ProptestConfig {
-        use proptest::test_runner::RngSeed;
-        let rng_seed = RngSeed::Fixed(7);
-        ProptestConfig { rng_seed, failure_persistence: None, ..ProptestConfig::with_cases(500) }
-    }
-
     proptest! {
-        #![proptest_config(config())]
+        #![proptest_config(crate::random_streams())]
 
         #[test]
         fn any_bytes_become_the_same_in_any_pieces(

@@ -1,7 +1,6 @@
 //! Requests in any pieces: what is refused, what is taken, and that no cut changes either.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
 use readyloop::framers::walk::{self, End, Walked};
 
 use super::*;
@@ -169,10 +168,6 @@ fn a_head_has_begun_from_its_first_byte_to_its_last() {
     assert!(!begun.get());
 }
 
-fn config() -> Config {
-    Config { rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::with_cases(500) }
-}
-
 /// A body in chunks of these sizes, again and again.
 fn in_chunks(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut coded = Vec::new();
@@ -221,7 +216,7 @@ fn request() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<u8>>)> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(crate::random_streams())]
 
     #[test]
     fn any_requests_in_any_pieces_become_their_heads_and_bodies(
