@@ -4,6 +4,10 @@
 //! that nobody builds what he does not speak.
 #![forbid(unsafe_code)]
 
+mod waiting;
+
+pub use waiting::Waiting;
+
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "resp")]

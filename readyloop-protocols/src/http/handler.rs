@@ -12,6 +12,8 @@ use std::time::SystemTime;
 
 use readyloop::{CloseReason, Context, Handler, Now, Peer};
 
+use crate::Waiting;
+
 use super::head::KeptHead;
 use super::service::Rest;
 use super::{
@@ -93,16 +95,6 @@ struct Sending<C> {
     closes: bool,
     peer_finished: bool,
     waiting: Waiting,
-}
-
-/// Frames that must wait, in order.
-#[derive(Debug, Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    /// Where each frame ends; it begins where the one before ends.
-    ends: Vec<usize>,
-    /// How many of them are done.
-    done: usize,
 }
 
 impl<S: Service> Http<S> {
@@ -325,21 +317,6 @@ fn send_piece<C: Read>(
         *content = None;
     }
     Ok(())
-}
-
-impl Waiting {
-    fn push(&mut self, frame: &[u8]) {
-        self.bytes.extend_from_slice(frame);
-        self.ends.push(self.bytes.len());
-    }
-
-    /// The next frame; it counts as done.
-    fn next(&mut self) -> Option<&[u8]> {
-        let end = *self.ends.get(self.done)?;
-        let begin = self.done.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.done += 1;
-        Some(&self.bytes[begin..end])
-    }
 }
 
 impl<S: Service> Handler for Http<S> {

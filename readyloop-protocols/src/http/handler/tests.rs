@@ -286,17 +286,3 @@ fn a_stop_lets_short_content_leave_and_tells_whoever_had_begun() {
         assert_eq!(client.end(), Some(End::Finished));
     }
 }
-
-#[test]
-fn frames_that_wait_come_back_in_their_order() {
-    let mut waiting = Waiting::default();
-    for frame in [&b"one"[..], b"", b"two"] {
-        waiting.push(frame);
-    }
-    assert_eq!(waiting.next(), Some(&b"one"[..]));
-    assert_eq!(waiting.next(), Some(&b""[..]));
-    waiting.push(b"three");
-    assert_eq!(waiting.next(), Some(&b"two"[..]));
-    assert_eq!(waiting.next(), Some(&b"three"[..]));
-    assert_eq!(waiting.next(), None);
-}
