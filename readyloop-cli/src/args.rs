@@ -15,7 +15,7 @@ use readyloop::{Balance, Limits, Poller, SlowMember, Trigger};
 use crate::framing::Framing;
 use crate::topology::{AcceptName, FdTablesName, TopologyName};
 use crate::units::{self, Bytes, Span, SpanRange};
-use crate::{echo, http, rooms};
+use crate::{echo, http, kv, rooms};
 
 /// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
 #[derive(Parser)]
@@ -40,6 +40,10 @@ pub enum Service {
     /// Answer HTTP/1.1 requests: a text at /, the body back at /echo, files at /static/
     #[command(after_help = NOTES)]
     Http(HttpOptions),
+
+    /// Keep keys and values in memory, for every client of Redis; nothing is kept on disk
+    #[command(after_help = NOTES)]
+    Kv(KvOptions),
 
     /// People in rooms who talk to each other: in lines, and on a page in a browser
     #[command(after_help = NOTES)]
@@ -89,6 +93,18 @@ pub struct HttpOptions {
     /// The longest head of a request
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(16 << 10), help_heading = "HTTP")]
     pub max_head: Bytes,
+}
+
+/// What `serve kv` is told.
+#[derive(clap::Args)]
+pub struct KvOptions {
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// Refuse commands that need memory while keys and values take more than this, with 100 bytes
+    /// for each key [default: no limit]
+    #[arg(long, value_name = "BYTES", help_heading = "KV")]
+    pub max_memory: Option<Bytes>,
 }
 
 /// What `serve rooms` is told.
@@ -286,7 +302,8 @@ pub struct Identity {
     pub max_frame: &'static str,
 }
 
-const SERVICES: [&Identity; 3] = [&echo::IDENTITY, &http::IDENTITY, &rooms::IDENTITY];
+const SERVICES: [&Identity; 4] =
+    [&echo::IDENTITY, &http::IDENTITY, &kv::IDENTITY, &rooms::IDENTITY];
 
 /// The command line.
 fn command() -> clap::Command {
@@ -311,6 +328,7 @@ impl Service {
         match self {
             Service::Echo(options) => &options.server,
             Service::Http(options) => &options.server,
+            Service::Kv(options) => &options.server,
             Service::Rooms(options) => &options.server,
         }
     }
@@ -346,6 +364,7 @@ mod tests {
         match service {
             Service::Echo(options) => options.server,
             Service::Http(options) => options.server,
+            Service::Kv(options) => options.server,
             Service::Rooms(options) => options.server,
         }
     }

@@ -11,6 +11,7 @@ mod args;
 mod echo;
 mod framing;
 mod http;
+mod kv;
 mod log;
 mod logged;
 mod rooms;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let end = match &service {
         Service::Echo(options) => echo::serve(options),
         Service::Http(options) => http::serve(options),
+        Service::Kv(options) => kv::serve(options),
         Service::Rooms(options) => rooms::serve(options),
     };
     match end {

@@ -271,8 +271,7 @@ impl<T: Copy> Wheel<T> {
     }
 
     /// How many timers are alive, pending and fired.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.nodes.len()
     }
 

@@ -41,6 +41,11 @@ impl<'a> Reply<'a> {
         Reply { out, protocol }
     }
 
+    /// The same for a while, for who wants one of its own.
+    pub fn reborrow(&mut self) -> Reply<'_> {
+        Reply { out: self.out, protocol: self.protocol }
+    }
+
     /// Which version it writes.
     #[inline]
     pub fn protocol(&self) -> Protocol {

@@ -1,0 +1,256 @@
+//! The commands: one table says what each is called, what it wants, and what answers it.
+
+use readyloop::Now;
+use readyloop_protocols::resp::Arguments;
+
+use super::call::Run;
+use super::store::{Held, Store, Which};
+use super::{keys, pubsub, server, strings, transaction};
+
+/// A command.
+pub struct Command {
+    /// Its name, in lower case.
+    pub name: &'static str,
+    /// How many arguments it takes, its name included; if negative, that many at least.
+    pub arity: i32,
+    /// Which of its arguments are keys.
+    pub keys: Keys,
+    /// What clients and the server have to know of it.
+    pub flags: Flags,
+    /// What answers it.
+    pub run: Run,
+    /// What it does, for people.
+    pub summary: &'static str,
+    name_packed: u128,
+}
+
+/// Which arguments of a command are keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keys {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All of them.
+    Each,
+    /// Every second one, from the first on.
+    EachSecond,
+    /// It works on all keys, whatever its arguments are.
+    All,
+}
+
+/// What a command is, as a set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// Changes nothing.
+    pub const READ: Flags = Flags(1);
+    /// Changes keys.
+    pub const WRITE: Flags = Flags(1 << 1);
+    /// Needs memory: refused when there is no more.
+    pub const GROWS: Flags = Flags(1 << 2);
+    /// Takes the same time however many keys there are.
+    pub const FAST: Flags = Flags(1 << 3);
+    /// Has to do with channels.
+    pub const PUBSUB: Flags = Flags(1 << 4);
+    /// Also for a client of RESP2 that listens to channels.
+    pub const LISTENER: Flags = Flags(1 << 5);
+    /// Not queued behind MULTI.
+    pub const AT_ONCE: Flags = Flags(1 << 6);
+
+    const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether this is in the set.
+    #[inline]
+    pub fn has(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    /// What COMMAND calls those that it tells.
+    pub fn names(self) -> impl Iterator<Item = &'static str> + Clone {
+        let told = [
+            (Flags::WRITE, "write"),
+            (Flags::READ, "readonly"),
+            (Flags::GROWS, "denyoom"),
+            (Flags::PUBSUB, "pubsub"),
+            (Flags::FAST, "fast"),
+        ];
+        told.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
+    }
+}
+
+impl Keys {
+    /// The places of the first and the last key, and how far one is from the next, as COMMAND
+    /// tells them.
+    pub fn places(self) -> [i64; 3] {
+        match self {
+            Keys::None | Keys::All => [0, 0, 0],
+            Keys::First => [1, 1, 1],
+            Keys::Each => [1, -1, 1],
+            Keys::EachSecond => [1, -1, 2],
+        }
+    }
+}
+
+impl Command {
+    /// Holds what it works on; `arguments` are those behind its name.
+    #[inline]
+    pub fn hold<'s>(&self, store: &'s mut Store, arguments: &Arguments<'_>, now: Now) -> Held<'s> {
+        match self.keys {
+            Keys::First => {
+                let key = arguments.clone().next();
+                store.hold(key.map_or(Which::None, Which::Key), now)
+            }
+            Keys::None => store.hold(Which::None, now),
+            Keys::All => store.hold(Which::All, now),
+            Keys::Each => store.hold_each(arguments.clone(), now),
+            Keys::EachSecond => store.hold_each(arguments.clone().step_by(2), now),
+        }
+    }
+
+    /// Whether it takes so many arguments, its name included.
+    #[inline]
+    pub fn takes(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= wanted } else { count == wanted }
+    }
+}
+
+/// Finds a command by its name, in whatever case.
+#[inline]
+pub fn find(name: &[u8]) -> Option<&'static Command> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let packed = pack(name);
+    COMMANDS.iter().find(|command| command.name_packed == packed)
+}
+
+/// The longest name of a command, in bytes.
+const NAME_BYTES_MAX: usize = 16;
+
+/// A name as a number, so that names are compared in one step. All names are of letters: setting
+/// this bit makes a letter lower, and makes nothing else a letter that was none.
+#[inline]
+const fn pack(name: &[u8]) -> u128 {
+    const LOWER: u8 = b'a' ^ b'A';
+    let mut packed = 0;
+    let mut at = 0;
+    while at < name.len() {
+        packed = packed << 8 | (name[at] | LOWER) as u128;
+        at += 1;
+    }
+    packed
+}
+
+const fn command(
+    name: &'static str,
+    arity: i32,
+    keys: Keys,
+    flags: Flags,
+    run: Run,
+    summary: &'static str,
+) -> Command {
+    assert!(name.len() <= NAME_BYTES_MAX);
+    Command { name, arity, keys, flags, run, summary, name_packed: pack(name.as_bytes()) }
+}
+
+const READ: Flags = Flags::READ;
+const READS: Flags = Flags::READ.and(Flags::FAST);
+const WRITE: Flags = Flags::WRITE;
+const WRITES: Flags = Flags::WRITE.and(Flags::FAST);
+const GROWS: Flags = Flags::WRITE.and(Flags::GROWS);
+const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
+const NO_KEYS: Flags = Flags::FAST;
+const LISTENS: Flags = Flags::PUBSUB.and(Flags::LISTENER);
+const AT_ONCE: Flags = Flags::FAST.and(Flags::AT_ONCE);
+const ALWAYS: Flags = AT_ONCE.and(Flags::LISTENER);
+const FOR_LISTENERS: Flags = NO_KEYS.and(Flags::LISTENER);
+const SAYS: Flags = Flags::PUBSUB.and(Flags::FAST);
+const ASKS: Flags = Flags::PUBSUB;
+const PLAIN: Flags = Flags(0);
+
+/// All of them, those that are asked for most first.
+#[rustfmt::skip] // One line for each.
+pub static COMMANDS: [Command; 51] = {
+    use Keys::{All, Each, EachSecond, First, None};
+    [
+        command("get", 2, First, READS, strings::get, "The value of a key"),
+        command("set", -3, First, GROWS, strings::set, "Give a key a value"),
+        command("incr", 2, First, GROWS_FAST, strings::incr, "Add one to a number"),
+        command("publish", 3, None, SAYS, pubsub::publish, "Say something on a channel"),
+        command("mget", -2, Each, READS, strings::mget, "The values of several keys"),
+        command("mset", -3, EachSecond, GROWS, strings::mset, "Give several keys values"),
+        command("del", -2, Each, WRITE, keys::del, "Remove keys"),
+        command("exists", -2, Each, READS, keys::exists, "How many of these keys are there"),
+        command("expire", -3, First, WRITES, keys::expire, "Give a key seconds to live"),
+        command("pexpire", -3, First, WRITES, keys::pexpire, "Give a key milliseconds to live"),
+        command("ttl", 2, First, READS, keys::ttl, "The seconds a key has to live"),
+        command("pttl", 2, First, READS, keys::pttl, "The milliseconds a key has to live"),
+        command("persist", 2, First, WRITES, keys::persist, "Let a key live for ever"),
+        command("setnx", 3, First, GROWS_FAST, strings::setnx, "Give a new key a value"),
+        command("setex", 4, First, GROWS, strings::setex, "Give a key a value for some seconds"),
+        command("psetex", 4, First, GROWS, strings::psetex, "The same for milliseconds"),
+        command("getset", 3, First, GROWS_FAST, strings::getset, "Swap the value of a key"),
+        command("getdel", 2, First, WRITES, strings::getdel, "The value of a key, which goes"),
+        command("append", 3, First, GROWS_FAST, strings::append, "Add to the end of a value"),
+        command("strlen", 2, First, READS, strings::strlen, "How long a value is"),
+        command("decr", 2, First, GROWS_FAST, strings::decr, "Take one from a number"),
+        command("incrby", 3, First, GROWS_FAST, strings::incrby, "Add to a number"),
+        command("decrby", 3, First, GROWS_FAST, strings::decrby, "Take from a number"),
+        command("msetnx", -3, EachSecond, GROWS, strings::msetnx, "Give only new keys values"),
+        command("unlink", -2, Each, WRITES, keys::del, "Remove keys"),
+        command("type", 2, First, READS, keys::type_of, "Of which type a value is"),
+        command("keys", 2, All, READ, keys::keys, "All keys that match"),
+        command("scan", -2, All, READ, keys::scan, "The keys, some at a time"),
+        command("dbsize", 1, All, READS, keys::dbsize, "How many keys there are"),
+        command("flushall", -1, All, WRITE, keys::flush, "Remove all keys"),
+        command("flushdb", -1, All, WRITE, keys::flush, "Remove all keys"),
+        command("subscribe", -2, None, LISTENS, pubsub::subscribe, "Listen to channels"),
+        command("unsubscribe", -1, None, LISTENS, pubsub::unsubscribe, "Listen no more"),
+        command("psubscribe", -2, None, LISTENS, pubsub::psubscribe, "Listen to what matches"),
+        command("punsubscribe", -1, None, LISTENS, pubsub::punsubscribe, "Listen no more to it"),
+        command("pubsub", -2, None, ASKS, pubsub::pubsub, "Who listens to what"),
+        command("multi", 1, None, AT_ONCE, transaction::multi, "Queue commands from here on"),
+        command("exec", 1, All, AT_ONCE, transaction::exec, "Do what was queued"),
+        command("discard", 1, None, AT_ONCE, transaction::discard, "Forget what was queued"),
+        command("ping", -1, None, FOR_LISTENERS, server::ping, "Answer PONG"),
+        command("echo", 2, None, NO_KEYS, server::echo, "Answer with the argument"),
+        command("select", 2, None, NO_KEYS, server::select, "Choose the database: there is one, 0"),
+        command("quit", -1, None, ALWAYS, server::quit, "Say goodbye"),
+        command("reset", 1, None, ALWAYS, server::reset, "Be as a new client is"),
+        command("hello", -1, None, NO_KEYS, server::hello, "Choose the version of the protocol"),
+        command("auth", -2, None, NO_KEYS, server::auth, "Log in: nobody has to"),
+        command("client", -2, None, PLAIN, server::client, "Who is connected"),
+        command("command", -1, None, PLAIN, server::command, "What commands there are"),
+        command("config", -2, None, PLAIN, server::config, "How the server was started"),
+        command("info", -1, All, PLAIN, server::info, "How the server is"),
+        command("time", 1, None, NO_KEYS, server::time, "Time since 1970"),
+    ]
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_whatever_case() {
+        for command in &COMMANDS {
+            for name in [command.name.to_string(), command.name.to_ascii_uppercase()] {
+                assert!(std::ptr::eq(find(name.as_bytes()).unwrap(), command), "{name}");
+            }
+            assert!(command.name.bytes().all(|byte| byte.is_ascii_lowercase()));
+        }
+        assert!(find(b"Get").is_some() && find(b"gEtDeL").is_some());
+    }
+
+    #[test]
+    fn what_is_nearly_a_command_is_none() {
+        for name in ["", "ge", "gett", "\0get", "get\0", "ge4", "GE\x14", "averyveryverylongname"] {
+            assert!(find(name.as_bytes()).is_none(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+"""How the clients' checks start the program, and the ways in which it is told to serve."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+TOPOLOGIES = {
+    "single": ["--topology", "single"],
+    "multi handoff": ["--topology", "multi", "--reactors", "2", "--accept", "handoff"],
+    "multi reuseport": ["--topology", "multi", "--reactors", "2", "--accept", "reuseport"],
+    "workers": ["--topology", "workers", "--workers", "2"],
+}
+TRIGGERS = ("level", "edge")
+WAYS = [
+    (f"{topology}, {trigger}", [*options, "--trigger", trigger])
+    for topology, options in TOPOLOGIES.items()
+    for trigger in TRIGGERS
+]
+
+
+class Serving:
+    """`with Serving(program, service, options) as addresses`: until the end of the block."""
+
+    def __init__(self, program, service, options):
+        self.command = [program, "serve", service, *options]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        ready = self.process.stdout.readline()
+        self.ports = [int(port) for port in re.findall(r":(\d+)[/,]? ", ready.replace(",", ", "))]
+        if not self.ports:
+            sys.exit(f"{' '.join(self.command)} is not ready: {ready!r}")
+        return self.ports
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=20)
+        if status != 0:
+            sys.exit(f"{' '.join(self.command)} ended with {status}")
+
+
+def missing(*programs):
+    """Those of these programs that are not installed."""
+    return [program for program in programs if shutil.which(program) is None]
+
+
+def has_module(name):
+    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
+
+
+def has_package(name):
+    """Whether Node finds a package: in NODE_PATH, or near the script."""
+    return not missing("node") and subprocess.run(["node", "-e", f"require('{name}')"], capture_output=True).returncode == 0
+
+
+def call(command, **how):
+    """Runs a client; what it says if it fails ends this."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **how)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
