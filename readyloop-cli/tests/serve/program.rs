@@ -25,6 +25,20 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// Every topology, with every trigger.
+pub fn every_way() -> Vec<Vec<&'static str>> {
+    let topologies: [&[&str]; 4] = [
+        &["--topology", "single"],
+        &["--topology", "multi", "--reactors", "2", "--accept", "handoff"],
+        &["--topology", "multi", "--reactors", "2", "--accept", "reuseport"],
+        &["--topology", "workers", "--workers", "2"],
+    ];
+    let triggers: [&[&str]; 2] = [&["--trigger", "level"], &["--trigger", "edge"]];
+    let ways =
+        topologies.iter().flat_map(|topology| triggers.map(|edge| [topology, edge].concat()));
+    ways.collect()
+}
+
 /// Runs the program with these arguments to its end.
 pub fn run(arguments: &[&str]) -> Ended {
     let mut child = command(arguments).spawn().unwrap();
@@ -35,11 +49,11 @@ pub fn run(arguments: &[&str]) -> Ended {
     Ended { code: child.wait().unwrap().code(), stdout, stderr }
 }
 
-/// Runs `serve echo` with these options, which it must refuse: with this code, one line on standard
+/// Runs this service with these options, which it must refuse: with this code, one line on standard
 /// error, and nothing on standard output. Returns the line.
 #[track_caller]
-pub fn refusal(options: &[&str], code: i32) -> String {
-    let ended = run(&[&["serve", "echo"], options].concat());
+pub fn refusal(service: &str, options: &[&str], code: i32) -> String {
+    let ended = run(&[&["serve", service], options].concat());
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{options:?}: {ended:?}");
     let line = ended.stderr.strip_suffix('\n').unwrap();
     assert!(line.starts_with("readyloop: ") && !line.contains('\n'), "{line}");
@@ -67,7 +81,7 @@ pub fn is_ready(what: &impl AsFd, flags: PollFlags, within: Duration) -> bool {
     poll(&mut [PollFd::new(what, flags)], Some(&within)).unwrap() > 0
 }
 
-/// A running `readyloop serve echo`; killed when it is dropped.
+/// A running service; killed when it is dropped.
 pub struct Server {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -81,13 +95,13 @@ pub struct Server {
 impl Server {
     /// Starts it with these options; without `--listen` among them, on a free port.
     #[track_caller]
-    pub fn start(options: &[&str]) -> Server {
+    pub fn start(service: &str, options: &[&str]) -> Server {
         let listen: &[&str] = match options.contains(&"--listen") {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
         };
         let mut server =
-            Server::spawn(&mut command(&[&["serve", "echo"], listen, options].concat()));
+            Server::spawn(&mut command(&[&["serve", service], listen, options].concat()));
         let stdout = server.stdout.as_mut().unwrap();
         assert!(is_ready(stdout.get_ref(), PollFlags::IN, DEADLINE), "it is never ready");
         stdout.read_line(&mut server.ready).unwrap();
@@ -97,10 +111,10 @@ impl Server {
     }
 
     /// Starts it with a standard output that nobody reads, so it is not known when it is ready.
-    pub fn start_unread(options: &[&str]) -> Server {
+    pub fn start_unread(service: &str, options: &[&str]) -> Server {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        Server::spawn(command(&[&["serve", "echo"], options].concat()).stdout(writer))
+        Server::spawn(command(&[&["serve", service], options].concat()).stdout(writer))
     }
 
     fn spawn(command: &mut Command) -> Server {
@@ -112,7 +126,7 @@ impl Server {
 
     /// Where it listens, as in its ready line.
     pub fn addresses(&self) -> Vec<&str> {
-        let rest = self.ready.strip_prefix("serving echo on ").unwrap();
+        let (_, rest) = self.ready.split_once(" on ").unwrap();
         rest.split_once(" (").unwrap().0.split(", ").collect()
     }
 
@@ -258,4 +272,25 @@ pub fn push_until_blocked(mut stream: &TcpStream, bytes: &[u8], bytes_max: usize
     }
     stream.set_nonblocking(false).unwrap();
     sent
+}
+
+/// A directory of its own for each test, removed at its end.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("readyloop-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
 }

@@ -16,7 +16,7 @@ fn misread(options: &[&str], words: &[&str]) {
 
 #[track_caller]
 fn contradiction(options: &[&str], words: &[&str]) {
-    let line = refusal(options, 2);
+    let line = refusal("echo", options, 2);
     for word in words {
         assert!(line.contains(word), "{options:?} without '{word}': {line}");
     }
@@ -27,14 +27,14 @@ fn an_address_in_use_is_exit_1_and_says_so() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     assert_eq!(
-        refusal(&["--listen", &address], 1),
+        refusal("echo", &["--listen", &address], 1),
         format!("readyloop: listening on {address}: Address already in use (os error 98)")
     );
 }
 
 #[test]
 fn a_place_where_nobody_can_listen_is_exit_1_and_named() {
-    let line = refusal(&["--listen", "unix:/nowhere/at/all"], 1);
+    let line = refusal("echo", &["--listen", "unix:/nowhere/at/all"], 1);
     assert!(line.contains("unix:/nowhere/at/all: No such file"), "{line}");
 }
 

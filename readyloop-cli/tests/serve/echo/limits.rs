@@ -13,7 +13,7 @@ fn a_frame_over_the_limit_ends_its_session_only() {
         ("length:1", b"\x08longest!", b"\x09"),
         ("lines", b"longest!\n", b"too long!"),
     ] {
-        let server = Server::start(&["--framing", framing, "--max-frame", "8"]);
+        let server = Server::start("echo", &["--framing", framing, "--max-frame", "8"]);
         let (mut good, mut bad) = (server.connect(), server.connect());
         for stream in [&mut good, &mut bad] {
             comes_back(stream, longest);
@@ -36,7 +36,7 @@ fn comes_back(stream: &mut TcpStream, bytes: &[u8]) {
 #[test]
 fn a_caller_over_max_sessions_is_hung_up_on_until_there_is_room() {
     for limit in ["--max-sessions", "--max-sessions-per-ip"] {
-        let server = Server::start(&[limit, "2"]);
+        let server = Server::start("echo", &[limit, "2"]);
         let (first, second) = (server.connect(), server.connect());
         ping(&first);
         ping(&second);
@@ -52,7 +52,7 @@ fn a_caller_over_max_sessions_is_hung_up_on_until_there_is_room() {
 
 #[test]
 fn an_idle_session_is_closed_after_its_time() {
-    let server = Server::start(&["--idle-timeout", "50ms"]);
+    let server = Server::start("echo", &["--idle-timeout", "50ms"]);
     let stream = server.connect();
     let begin = Instant::now();
     ping(&stream);
@@ -64,7 +64,7 @@ fn an_idle_session_is_closed_after_its_time() {
 
 #[test]
 fn a_session_without_a_whole_first_frame_is_closed_after_its_time() {
-    let server = Server::start(&["--handshake-timeout", "50ms"]);
+    let server = Server::start("echo", &["--handshake-timeout", "50ms"]);
     let (greeted, mut silent) = (server.connect(), server.connect());
     ping(&greeted);
     silent.write_all(b"\0\0\0\x04hal").unwrap();
@@ -82,7 +82,7 @@ fn a_peer_that_never_reads_neither_grows_the_server_nor_stops_the_others() {
         ("lines", b"some words, as a peer would say them\n".repeat(1000)),
         ("length:4be", b"\0\0\0\x08eight by".repeat(5000)),
     ] {
-        let server = Server::start(&["--framing", framing]);
+        let server = Server::start("echo", &["--framing", framing]);
         let mut polite = server.connect();
         comes_back(&mut polite, b"\0\0\0\x02a\n");
         let before = server.resident_bytes();
@@ -97,7 +97,7 @@ fn a_peer_that_never_reads_neither_grows_the_server_nor_stops_the_others() {
 
 #[test]
 fn a_handler_that_costs_time_takes_that_time() {
-    let server = Server::start(&["--handler-cost", "20ms"]);
+    let server = Server::start("echo", &["--handler-cost", "20ms"]);
     let stream = server.connect();
     let begin = Instant::now();
     ping(&stream);

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::net::Shutdown;
 
-use crate::cases;
-use crate::program::{Server, every_way, get};
+use super::caller::get;
+use super::cases;
+use crate::program::{Server, every_way};
 
 #[test]
 fn a_connection_is_used_again_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
-        let mut caller = server.connect();
+        let server = Server::start("http", &way);
+        let mut caller = server.caller();
         for _ in 0..3 {
             caller.send(get("/").as_bytes());
             let answer = caller.answer();
@@ -26,8 +27,8 @@ fn a_connection_is_used_again_in_every_way() {
 #[test]
 fn a_hundred_pipelined_requests_are_answered_in_their_order_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
-        let mut caller = server.connect();
+        let server = Server::start("http", &way);
+        let mut caller = server.caller();
         let mut stream = String::new();
         for nth in 0..100 {
             let body = format!("body {nth}").repeat(nth % 5);
@@ -57,8 +58,8 @@ fn a_body_comes_back_in_one_piece_however_it_was_sent_in_every_way() {
     let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let stream = [chunked, head.into_bytes(), body.clone()].concat();
     for way in every_way() {
-        let server = Server::start(&way);
-        let mut caller = server.connect();
+        let server = Server::start("http", &way);
+        let mut caller = server.caller();
         let mut writer = caller.0.get_ref().try_clone().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| writer.write_all(&stream).unwrap());
@@ -73,8 +74,8 @@ fn a_body_comes_back_in_one_piece_however_it_was_sent_in_every_way() {
 #[test]
 fn whoever_waits_is_told_to_go_on_before_the_body_is_sent_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
-        let mut caller = server.connect();
+        let server = Server::start("http", &way);
+        let mut caller = server.caller();
         caller.send(
             b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
         );
@@ -88,7 +89,7 @@ fn whoever_waits_is_told_to_go_on_before_the_body_is_sent_in_every_way() {
 
 #[test]
 fn every_target_has_its_methods() {
-    let server = Server::start(&[]);
+    let server = Server::start("http", &[]);
     let ask = |line: &str| server.answer(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
     for (line, status) in [
         ("GET /", 200),
@@ -112,8 +113,8 @@ fn every_target_has_its_methods() {
 
 #[test]
 fn head_says_what_get_would_and_sends_nothing_behind_it() {
-    let server = Server::start(&[]);
-    let mut caller = server.connect();
+    let server = Server::start("http", &[]);
+    let mut caller = server.caller();
     for path in ["/", "/none"] {
         caller.send(get(path).as_bytes());
         let with = caller.answer();
@@ -130,8 +131,8 @@ fn head_says_what_get_would_and_sends_nothing_behind_it() {
 #[test]
 fn whoever_has_said_all_gets_his_answers_and_the_end_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
-        let mut caller = server.connect();
+        let server = Server::start("http", &way);
+        let mut caller = server.caller();
         caller.send(get("/").repeat(10).as_bytes());
         caller.0.get_ref().shutdown(Shutdown::Write).unwrap();
         for _ in 0..10 {

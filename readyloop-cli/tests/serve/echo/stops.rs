@@ -24,7 +24,7 @@ fn ends_well(server: Server) -> String {
 fn either_signal_ends_an_idle_server() {
     for signal in [Signal::TERM, Signal::INT] {
         for poller in ["epoll", "poll", "select"] {
-            let server = Server::start(&["--poller", poller]);
+            let server = Server::start("echo", &["--poller", poller]);
             server.signal(signal);
             assert_eq!(ends_well(server), "");
         }
@@ -34,7 +34,7 @@ fn either_signal_ends_an_idle_server() {
 #[test]
 fn an_open_session_hears_the_end_and_the_server_ends() {
     for signal in [Signal::TERM, Signal::INT] {
-        let server = Server::start(&NEVER);
+        let server = Server::start("echo", &NEVER);
         let stream = server.connect();
         ping(&stream);
         server.signal(signal);
@@ -47,7 +47,7 @@ fn an_open_session_hears_the_end_and_the_server_ends() {
 #[test]
 fn a_server_under_load_ends_each_stream_at_the_end_of_a_frame() {
     for trigger in ["level", "edge"] {
-        let server = Server::start(&["--drain-timeout", "1h", "--trigger", trigger]);
+        let server = Server::start("echo", &["--drain-timeout", "1h", "--trigger", trigger]);
         let streams: Vec<TcpStream> = (0..8).map(|_| server.connect()).collect();
         streams.iter().for_each(ping);
         let (flows, flowing) = mpsc::channel();
@@ -97,7 +97,7 @@ fn expect_whole_frames(mut stream: &TcpStream, flows: mpsc::Sender<()>) {
 
 #[test]
 fn a_draining_server_takes_no_callers() {
-    let mut server = Server::start(&["-v", "--drain-timeout", "1h"]);
+    let mut server = Server::start("echo", &["-v", "--drain-timeout", "1h"]);
     let stuck = stuck_session(&server);
     server.signal(Signal::TERM);
     server.logged("draining 1 sessions");
@@ -117,7 +117,7 @@ fn stuck_session(server: &Server) -> TcpStream {
 #[test]
 fn a_second_signal_ends_the_server_at_once_whoever_does_not_read() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
-        let mut server = Server::start(&["-v", "--drain-timeout", "1h"]);
+        let mut server = Server::start("echo", &["-v", "--drain-timeout", "1h"]);
         let mut stuck = stuck_session(&server);
         server.signal(first);
         server.logged("draining 1 sessions");
@@ -132,7 +132,7 @@ fn a_second_signal_ends_the_server_at_once_whoever_does_not_read() {
 
 #[test]
 fn the_drain_timeout_ends_the_server_whoever_does_not_read() {
-    let server = Server::start(&["-v", "--drain-timeout", "50ms"]);
+    let server = Server::start("echo", &["-v", "--drain-timeout", "50ms"]);
     let _stuck = stuck_session(&server);
     let begin = Instant::now();
     server.signal(Signal::TERM);

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::os::unix::fs::symlink;
 
-use crate::program::{Folder, Server, every_way, get};
+use super::caller::get;
+use crate::program::{Folder, Server, every_way};
 
 /// A root with some files in it, and a secret beside it.
 fn tree(name: &str) -> Folder {
@@ -25,7 +26,7 @@ fn tree(name: &str) -> Folder {
 
 fn serve(folder: &Folder, more: &[&str]) -> Server {
     let root = format!("{}/root", folder.path());
-    Server::start(&[&["--root", &root], more].concat())
+    Server::start("http", &[&["--root", &root], more].concat())
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn files_come_with_their_type_and_length_and_head_without_content() {
         let answer = server.answer(&request);
         assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(kind)), "{path}");
         assert_eq!(answer.content, content.as_bytes(), "{path}");
-        let mut caller = server.connect();
+        let mut caller = server.caller();
         caller.send(request.replace("GET", "HEAD").as_bytes());
         let head = caller.answer_without_content();
         assert_eq!(head.header("Content-Length"), Some(content.len().to_string().as_str()));
@@ -128,7 +129,7 @@ fn a_large_file_to_a_reader_who_stalls_stays_on_the_disk_in_every_way() {
     for way in every_way() {
         let server = serve(&folder, &way);
         let before = server.resident_bytes();
-        let mut stalled = server.connect();
+        let mut stalled = server.caller();
         // Pipelined, so that what comes behind must wait, on a worker too; and then the end.
         let requests = get("/static/large").repeat(2) + &get("/");
         stalled.send(requests.as_bytes());
@@ -157,7 +158,7 @@ fn many_small_requests_for_files_wait_for_a_reader_who_stalls_in_every_way() {
     for way in every_way() {
         let send_max = ["--send-max", "2m", "--max-frame", "64k"];
         let server = serve(&folder, &[&way[..], &send_max].concat());
-        let mut stalled = server.connect();
+        let mut stalled = server.caller();
         stalled.send(get("/static/f").repeat(REQUESTS).as_bytes());
         assert_eq!(stalled.answer().content.len(), FILE, "{way:?}");
         for _ in 0..REQUESTS - 1 {
@@ -173,7 +174,7 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     let path = folder.0.join("root/shrinks");
     fs::write(&path, vec![7; 40 << 20]).unwrap();
     let server = serve(&folder, &[]);
-    let mut caller = server.connect();
+    let mut caller = server.caller();
     caller.send(get("/static/shrinks").as_bytes());
     assert_eq!(caller.answer_without_content().status, 200);
     fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();

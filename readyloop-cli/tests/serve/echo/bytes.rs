@@ -37,8 +37,10 @@ fn comes_back(framing: &str, longest: usize) {
     let sizes = [1, 2, 0, 64, 200, longest / 2, longest];
     let frames: Vec<Vec<u8>> = sizes.iter().map(|size| wrapped(framing, &noise(*size))).collect();
     for (poller, trigger) in POLLERS {
-        let server =
-            Server::start(&["--framing", framing, "--poller", poller, "--trigger", trigger]);
+        let server = Server::start(
+            "echo",
+            &["--framing", framing, "--poller", poller, "--trigger", trigger],
+        );
         assert!(server.ready.ends_with(&format!(" (single, {poller}, {trigger})")));
         let stream = server.connect();
         for frame in &frames {
@@ -91,14 +93,14 @@ fn frames_behind_eight_bytes_come_back() {
 
 #[test]
 fn the_default_framing_is_length_4be() {
-    let server = Server::start(&[]);
+    let server = Server::start("echo", &[]);
     ping(&server.connect());
     server.stop();
 }
 
 #[test]
 fn a_line_that_ends_with_crlf_comes_back_with_lf() {
-    let server = Server::start(&["--framing", "lines"]);
+    let server = Server::start("echo", &["--framing", "lines"]);
     exchange(&server.connect(), b"one\r\n\r\ntwo\n", b"one\n\ntwo\n");
     server.stop();
 }
@@ -106,7 +108,7 @@ fn a_line_that_ends_with_crlf_comes_back_with_lf() {
 #[test]
 fn a_frame_of_ten_megabytes_comes_back() {
     for (poller, trigger) in POLLERS {
-        let server = Server::start(&["--poller", poller, "--trigger", trigger]);
+        let server = Server::start("echo", &["--poller", poller, "--trigger", trigger]);
         let frame = wrapped("length:4be", &noise(10 * MEGABYTE));
         exchange(&server.connect(), &frame, &frame);
         server.stop();
@@ -115,7 +117,7 @@ fn a_frame_of_ten_megabytes_comes_back() {
 
 #[test]
 fn a_line_of_ten_megabytes_comes_back() {
-    let server = Server::start(&["--framing", "lines"]);
+    let server = Server::start("echo", &["--framing", "lines"]);
     let line = wrapped("lines", &noise(10 * MEGABYTE));
     exchange(&server.connect(), &line, &line);
     server.stop();
@@ -130,8 +132,10 @@ fn ten_megabytes_of_short_frames_in_one_write_come_back_in_order() {
         ("length:4be", "poll", "level"),
         ("length:8le", "select", "level"),
     ] {
-        let server =
-            Server::start(&["--framing", framing, "--poller", poller, "--trigger", trigger]);
+        let server = Server::start(
+            "echo",
+            &["--framing", framing, "--poller", poller, "--trigger", trigger],
+        );
         let mut frames = Vec::new();
         for number in 0.. {
             let width = 10 + number % 90;
@@ -150,7 +154,7 @@ fn ten_megabytes_of_short_frames_in_one_write_come_back_in_order() {
 fn a_unix_socket_serves_like_any_other_and_its_file_goes_with_the_server() {
     let path = socket_path();
     let listen = format!("unix:{}", path.display());
-    let server = Server::start(&["--listen", &listen]);
+    let server = Server::start("echo", &["--listen", &listen]);
     assert_eq!(server.addresses(), [listen.as_str()]);
     let mut stream = connect_unix(path.to_str().unwrap());
     stream.write_all(b"\0\0\0\x03abc").unwrap();
@@ -167,7 +171,7 @@ fn every_listener_serves_and_is_named_in_order() {
     let path = socket_path();
     let unix = format!("unix:{}", path.display());
     let listen = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", &unix];
-    let server = Server::start(&listen);
+    let server = Server::start("echo", &listen);
     let addresses = server.addresses();
     assert!(addresses[0].starts_with("127.0.0.1:") && !addresses[0].ends_with(":0"));
     assert!(addresses[1].starts_with("[::1]:") && !addresses[1].ends_with(":0"));
@@ -180,7 +184,7 @@ fn every_listener_serves_and_is_named_in_order() {
 
 #[test]
 fn sessions_do_not_hear_each_other() {
-    let server = Server::start(&["--framing", "lines"]);
+    let server = Server::start("echo", &["--framing", "lines"]);
     thread::scope(|scope| {
         for caller in 0..20 {
             let stream = server.connect();
@@ -198,7 +202,7 @@ fn sessions_do_not_hear_each_other() {
 #[test]
 fn a_caller_that_has_finished_gets_all_its_replies_and_then_the_end() {
     for (poller, trigger) in POLLERS {
-        let server = Server::start(&["--poller", poller, "--trigger", trigger]);
+        let server = Server::start("echo", &["--poller", poller, "--trigger", trigger]);
         let frames = wrapped("length:4be", &noise(1000)).repeat(3000);
         let mut stream = server.connect();
         let mut replies = Vec::new();

@@ -9,7 +9,7 @@ use crate::program::{Server, connect_unix, expect_end, ping, socket_path};
 
 /// A server that has served one session and was stopped; returns its log.
 fn log_of(options: &[&str]) -> String {
-    let server = Server::start(options);
+    let server = Server::start("echo", options);
     let stream = server.connect();
     ping(&stream);
     stream.shutdown(Shutdown::Write).unwrap();
@@ -48,7 +48,8 @@ fn the_log_tells_each_session_with_who_and_why() {
 #[test]
 fn a_standard_output_that_nobody_reads_is_no_reason_to_end() {
     let path = socket_path();
-    let mut server = Server::start_unread(&["--listen", &format!("unix:{}", path.display())]);
+    let mut server =
+        Server::start_unread("echo", &["--listen", &format!("unix:{}", path.display())]);
     server.logged("the ready line reached nobody: Broken pipe");
     let mut stream = connect_unix(path.to_str().unwrap());
     stream.write_all(b"\0\0\0\x01x").unwrap();
@@ -62,7 +63,7 @@ fn a_standard_output_that_nobody_reads_is_no_reason_to_end() {
 
 #[test]
 fn a_standard_error_that_nobody_reads_is_no_reason_to_end() {
-    let mut server = Server::start(&["-vv"]);
+    let mut server = Server::start("echo", &["-vv"]);
     server.close_stderr();
     ping(&server.connect());
     ping(&server.connect());

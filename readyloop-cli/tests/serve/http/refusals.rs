@@ -2,11 +2,14 @@
 
 use std::thread;
 
-use crate::cases;
-use crate::program::{Server, every_way, get};
+use rustix::process::Signal;
+
+use super::caller::get;
+use super::cases;
+use crate::program::{Server, every_way};
 
 fn expect_refusal(server: &Server, bytes: &[u8], status: u16) {
-    let mut caller = server.connect();
+    let mut caller = server.caller();
     // What follows would be answered by whoever guesses.
     let smuggled = get("/echo");
     caller.send(&[get("/").as_bytes(), bytes, smuggled.as_bytes()].concat());
@@ -20,7 +23,7 @@ fn expect_refusal(server: &Server, bytes: &[u8], status: u16) {
 #[test]
 fn what_can_be_read_in_two_ways_ends_the_connection_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
+        let server = Server::start("http", &way);
         for (bytes, status) in cases::HEADS {
             expect_refusal(&server, bytes, *status);
         }
@@ -33,9 +36,9 @@ fn what_can_be_read_in_two_ways_ends_the_connection_in_every_way() {
 
 #[test]
 fn what_looks_odd_and_has_one_meaning_is_answered() {
-    let server = Server::start(&[]);
+    let server = Server::start("http", &[]);
     for (bytes, frames) in cases::TAKEN {
-        let mut caller = server.connect();
+        let mut caller = server.caller();
         caller.send(bytes);
         let heads = frames.iter().filter(|frame| frame.ends_with(b"\r\n\r\n")).count();
         for _ in 0..heads {
@@ -50,7 +53,7 @@ fn what_looks_odd_and_has_one_meaning_is_answered() {
 fn every_limit_has_its_status_in_every_way() {
     for way in every_way() {
         let limits = ["--max-head", "10000", "--max-frame", "1000"];
-        let server = Server::start(&[&way[..], &limits].concat());
+        let server = Server::start("http", &[&way[..], &limits].concat());
         let field =
             |bytes| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(bytes));
         let fields =
@@ -85,9 +88,9 @@ fn every_limit_has_its_status_in_every_way() {
 
 #[test]
 fn a_slow_request_times_out_with_an_answer_and_an_idle_connection_without() {
-    let server = Server::start(&["--idle-timeout", "50ms"]);
+    let server = Server::start("http", &["--idle-timeout", "50ms"]);
     for (sent, status) in [("", None), ("GET / HTTP", Some(408)), ("\r\n", None)] {
-        let mut caller = server.connect();
+        let mut caller = server.caller();
         caller.send(sent.as_bytes());
         if let Some(status) = status {
             assert_eq!(caller.answer().status, status);
@@ -99,13 +102,13 @@ fn a_slow_request_times_out_with_an_answer_and_an_idle_connection_without() {
 
 #[test]
 fn a_request_that_never_ends_does_not_hold_up_the_stop() {
-    let server = Server::start(&[]);
-    let mut caller = server.connect();
+    let server = Server::start("http", &[]);
+    let mut caller = server.caller();
     caller.send(
         b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
     );
     assert_eq!(caller.answer_without_content().status, 100);
-    server.ask_to_end();
+    server.signal(Signal::TERM);
     assert_eq!(caller.answer().status, 503);
     caller.expect_end();
     drop(caller);
@@ -115,12 +118,12 @@ fn a_request_that_never_ends_does_not_hold_up_the_stop() {
 #[test]
 fn many_callers_at_once_are_each_answered_in_every_way() {
     for way in every_way() {
-        let server = Server::start(&way);
+        let server = Server::start("http", &way);
         thread::scope(|scope| {
             for nth in 0..8 {
                 let server = &server;
                 scope.spawn(move || {
-                    let mut caller = server.connect();
+                    let mut caller = server.caller();
                     for round in 0..50 {
                         let body = format!("{nth} in {round}");
                         let length = body.len();

@@ -1,0 +1,7 @@
+//! `readyloop serve echo`: frames, limits, options, what is printed where, and how it ends.
+
+mod bytes;
+mod limits;
+mod options;
+mod outputs;
+mod stops;
