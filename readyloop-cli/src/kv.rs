@@ -255,8 +255,8 @@ impl Kv {
         }
     }
 
-    /// Does the commands that wait, until the client has to take their answers first.
-    fn go_on(&mut self, client: &mut Client, context: &mut Context<'_>) {
+    /// Does the commands that wait, until the client has to take these many bytes of answers first.
+    fn go_on(&mut self, bytes_max: usize, client: &mut Client, context: &mut Context<'_>) {
         let Some(stalled) = client.stalled.take() else { return };
         let Stalled { mut commands, peer_finished } = *stalled;
         while let Some(frame) = commands.next() {
@@ -264,7 +264,7 @@ impl Kv {
             if client.has_quit {
                 return;
             }
-            if context.queued_bytes() > self.bounds.queued_bytes_max {
+            if context.queued_bytes() > bytes_max {
                 client.stalled = Some(Box::new(Stalled { commands, peer_finished }));
                 context.pause_until_drained();
                 return;
@@ -291,9 +291,6 @@ impl Handler for Kv {
 
     #[inline]
     fn on_frame(&mut self, client: &mut Client, frame: &[u8], context: &mut Context<'_>) {
-        if client.has_quit {
-            return;
-        }
         if let Some(stalled) = &mut client.stalled {
             // A worker was handed it with the others: `Limits::lane_bytes_max` bounds them.
             return stalled.commands.push(frame);
@@ -306,7 +303,7 @@ impl Handler for Kv {
     }
 
     fn on_drained(&mut self, client: &mut Client, context: &mut Context<'_>) {
-        self.go_on(client, context);
+        self.go_on(self.bounds.queued_bytes_max, client, context);
     }
 
     /// Who only said all that he had to say gets his answers first.
@@ -323,8 +320,8 @@ impl Handler for Kv {
             CloseReason::FrameTooLong => "invalid bulk length",
             _ => return,
         };
-        // What was asked before it is answered before it, as far as the client takes answers.
-        self.go_on(client, context);
+        // What was asked before it is answered before it, as far as the queue holds the answers.
+        self.go_on(self.bounds.reply_bytes_max, client, context);
         if client.stalled.is_none() && !client.has_quit {
             protocol_error(words, context);
         }

@@ -11,7 +11,10 @@ use readyloop::Now;
 /// 584 years away, is its last moment; `None` for one that Redis' cannot either.
 pub fn after(millis: i64, now: Now) -> Option<Now> {
     (unix_now().as_millis() as i64).checked_add(millis)?;
-    let nanos = i128::from(now.as_nanos()) + i128::from(millis) * 1_000_000;
+    // Whole milliseconds, as clients count: never too early, and what is over, is over.
+    let (begun, ends) = (now.as_nanos() / 1_000_000, now.as_nanos().div_ceil(1_000_000));
+    let base = if millis > 0 { ends } else { begun };
+    let nanos = (i128::from(base) + i128::from(millis)) * 1_000_000;
     Some(Now::from_nanos(nanos.clamp(0, u64::MAX.into()) as u64))
 }
 
@@ -38,6 +41,8 @@ mod tests {
     fn time_has_an_end_and_a_beginning() {
         let now = Now::from_nanos(5_000_000);
         assert_eq!(after(3, now), Some(Now::from_nanos(8_000_000)));
+        assert_eq!(after(3, Now::from_nanos(4_000_001)), Some(Now::from_nanos(8_000_000)));
+        assert!(after(0, Now::from_nanos(4_000_001)) <= Some(Now::from_nanos(4_000_001)));
         assert_eq!(after(-9, now), Some(Now::from_nanos(0)));
         assert_eq!(after(i64::MAX, now), None);
         assert_eq!(at_unix(1, now), Some(Now::from_nanos(0)));

@@ -157,16 +157,22 @@ pub fn scan(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     let cursor = Cursor::read(ask.argument()?)?;
     let wanted = wanted(ask)?;
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let mut shards = visit.held.shards().skip_while(|(nth, _)| *nth < cursor.shard);
-    let mut next = None;
-    if let Some((nth, shard)) = shards.next() {
-        let slot = shard.scan(cursor.slot, wanted.count, |key| {
+    let (mut left, mut slot, mut next) = (wanted.count, cursor.slot, None);
+    for (nth, shard) in visit.held.shards().skip_while(|(nth, _)| *nth < cursor.shard) {
+        if left == 0 {
+            next = Some(Cursor { shard: nth, slot: 0 });
+            break;
+        }
+        let (looked_at, rest) = shard.scan(slot, left, |key| {
             if wanted.strings && wanted.pattern.is_none_or(|pattern| glob::matches(pattern, key)) {
                 found.push(key.to_vec());
             }
         });
-        next = slot.map(|slot| Cursor { shard: nth, slot });
-        next = next.or_else(|| shards.next().map(|(shard, _)| Cursor { shard, slot: 0 }));
+        if let Some(slot) = rest {
+            next = Some(Cursor { shard: nth, slot });
+            break;
+        }
+        (left, slot) = (left - looked_at, 0);
     }
     ask.reply.array(2);
     ask.reply.bulk(itoa::Buffer::new().format(next.map_or(0, Cursor::value)).as_bytes());

@@ -232,19 +232,24 @@ impl Shard {
         deadline.is_some_and(|(_, timer)| self.wheel.cancel(&mut self.deadlines, timer))
     }
 
-    /// Tells the keys in at most `count` slots from `slot` on. Returns where to go on, or `None`
-    /// behind the last one.
-    pub fn scan(&self, slot: usize, count: usize, mut tell: impl FnMut(&[u8])) -> Option<usize> {
+    /// Tells the keys in at most `count` slots from `begin` on. Returns how many slots it has looked
+    /// at, and where to go on: `None` behind the last one.
+    pub fn scan(
+        &self,
+        begin: usize,
+        count: usize,
+        mut tell: impl FnMut(&[u8]),
+    ) -> (usize, Option<usize>) {
         let slots = self.slots();
-        let end = slot.saturating_add(count).min(slots);
-        for slot in slot..end {
+        let end = begin.saturating_add(count).min(slots);
+        for slot in begin..end {
             if let Some(entry) = self.entries.get(slot)
                 && !entry.is_over(self.now)
             {
                 tell(&entry.key);
             }
         }
-        (end < slots).then_some(end)
+        (end.saturating_sub(begin), (end < slots).then_some(end))
     }
 
     /// One more than the last occupied slot.

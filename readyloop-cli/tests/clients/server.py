@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -39,6 +40,12 @@ class Serving:
         status = self.process.wait(timeout=20)
         if status != 0:
             sys.exit(f"{' '.join(self.command)} ended with {status}")
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def missing(*programs):

@@ -6,4 +6,5 @@
 
 mod echo;
 mod http;
+mod kv;
 mod program;

@@ -66,6 +66,17 @@ fn an_expired_value_is_never_read_and_never_counted() {
 }
 
 #[test]
+fn many_that_expire_at_once_are_not_read_before_they_are_removed() {
+    let mut shard = shard();
+    let names: Vec<String> = (0..100).map(|nth| format!("{nth}")).collect();
+    for name in &names {
+        set(&mut shard, name, "v", Expiry::At(at(5)));
+    }
+    shard.begin(at(5));
+    assert!(names.iter().all(|name| get(&mut shard, name).is_none()));
+}
+
+#[test]
 fn a_deadline_can_be_moved_taken_away_and_kept() {
     let mut shard = shard();
     for key in ["moved", "taken", "kept", "lost"] {
@@ -140,7 +151,7 @@ fn a_scan_meets_every_key_that_is_there_all_the_time() {
     let mut cursor = Some(0);
     let mut step = 0;
     while let Some(slot) = cursor {
-        cursor = shard.scan(slot, 7, |key| {
+        (_, cursor) = shard.scan(slot, 7, |key| {
             met.insert(String::from_utf8(key.to_vec()).unwrap());
         });
         // Meanwhile keys go, and so many come that the index grows.
@@ -155,4 +166,5 @@ fn a_scan_meets_every_key_that_is_there_all_the_time() {
         step += 1;
     }
     assert!(met.is_superset(&stays));
+    assert_eq!(shard.scan(usize::MAX, 7, |_| panic!()), (0, None), "behind the last slot");
 }

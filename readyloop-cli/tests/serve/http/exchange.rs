@@ -20,6 +20,7 @@ fn a_connection_is_used_again_in_every_way() {
         caller.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(caller.answer().header("Connection"), Some("close"));
         caller.expect_end();
+        drop(caller);
         server.stop();
     }
 }
@@ -41,6 +42,7 @@ fn a_hundred_pipelined_requests_are_answered_in_their_order_in_every_way() {
             let expected = format!("body {nth}").repeat(nth % 5);
             assert_eq!(caller.answer().content, expected.as_bytes(), "{way:?}");
         }
+        drop(caller);
         server.stop();
     }
 }
@@ -67,6 +69,7 @@ fn a_body_comes_back_in_one_piece_however_it_was_sent_in_every_way() {
                 assert!(caller.answer().content == body, "{way:?}");
             }
         });
+        drop((caller, writer));
         server.stop();
     }
 }
@@ -83,6 +86,7 @@ fn whoever_waits_is_told_to_go_on_before_the_body_is_sent_in_every_way() {
         assert_eq!(interim.head, "HTTP/1.1 100 Continue\r\n\r\n", "{way:?}");
         caller.send(b"body");
         assert_eq!(caller.answer().content, b"body");
+        drop(caller);
         server.stop();
     }
 }
@@ -125,6 +129,7 @@ fn head_says_what_get_would_and_sends_nothing_behind_it() {
             (with.status, with.header("Content-Length"))
         );
     }
+    drop(caller);
     server.stop();
 }
 

@@ -164,6 +164,7 @@ fn many_small_requests_for_files_wait_for_a_reader_who_stalls_in_every_way() {
         for _ in 0..REQUESTS - 1 {
             assert_eq!(stalled.answer().content.len(), FILE, "{way:?}: all of them are answered");
         }
+        drop(stalled);
         server.stop();
     }
 }
