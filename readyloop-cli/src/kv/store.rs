@@ -4,11 +4,12 @@
 //! A command holds the shards of all its keys from its beginning to its end, so it is atomic. Locks
 //! are taken in the order of the shards' numbers, so no two commands wait for each other.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use readyloop::Now;
 
 use super::shard::{Expiry, Shard};
@@ -68,14 +69,14 @@ impl SharedStore {
     /// Without any key.
     pub fn new() -> SharedStore {
         let slot = |_| Slot { shard: Mutex::new(Shard::new()), bytes: AtomicUsize::new(0) };
-        SharedStore(Arc::new(std::array::from_fn(slot)), RandomState::new())
+        SharedStore(Arc::new(std::array::from_fn(slot)), RandomState::default())
     }
 }
 
 impl Store {
     /// For one thread.
     pub fn own() -> Store {
-        Store::Own(Box::new(Shard::new()), RandomState::new())
+        Store::Own(Box::new(Shard::new()), RandomState::default())
     }
 
     /// Holds what a command with at most one key works on.

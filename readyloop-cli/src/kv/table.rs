@@ -21,7 +21,7 @@ pub struct Command {
     pub run: Run,
     /// What it does, for people.
     pub summary: &'static str,
-    name_packed: u128,
+    packed: u128,
 }
 
 /// Which arguments of a command are keys.
@@ -122,28 +122,39 @@ impl Command {
 /// Finds a command by its name, in whatever case.
 #[inline]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    if name.len() > NAME_BYTES_MAX {
-        return None;
-    }
     let packed = pack(name);
-    COMMANDS.iter().find(|command| command.name_packed == packed)
+    COMMANDS.iter().find(|command| command.packed == packed && command.name.len() == name.len())
 }
 
 /// The longest name of a command, in bytes.
 const NAME_BYTES_MAX: usize = 16;
 
-/// A name as a number, so that names are compared in one step. All names are of letters: setting
-/// this bit makes a letter lower, and makes nothing else a letter that was none.
+/// A name as a number, so that names of one length are compared in one step: its first bytes and
+/// its last ones, which are all of it. All names are of letters: setting this bit makes a letter
+/// lower, and makes nothing else a letter that was none.
 #[inline]
 const fn pack(name: &[u8]) -> u128 {
-    const LOWER: u8 = b'a' ^ b'A';
-    let mut packed = 0;
-    let mut at = 0;
-    while at < name.len() {
-        packed = packed << 8 | (name[at] | LOWER) as u128;
-        at += 1;
-    }
-    packed
+    const LOWER: u128 = u128::from_ne_bytes([b'a' ^ b'A'; 16]);
+    let packed = match name {
+        [] => 0,
+        [first, ..] if name.len() < 4 => {
+            let (middle, last) = (name[name.len() / 2], name[name.len() - 1]);
+            u32::from_le_bytes([*first, middle, last, 0]) as u128
+        }
+        _ if name.len() < 8 => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                (u32::from_le_bytes(*first) as u128) << 32 | u32::from_le_bytes(*last) as u128
+            }
+            _ => 0,
+        },
+        _ => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                (u64::from_le_bytes(*first) as u128) << 64 | u64::from_le_bytes(*last) as u128
+            }
+            _ => 0,
+        },
+    };
+    packed | LOWER
 }
 
 const fn command(
@@ -155,7 +166,7 @@ const fn command(
     summary: &'static str,
 ) -> Command {
     assert!(name.len() <= NAME_BYTES_MAX);
-    Command { name, arity, keys, flags, run, summary, name_packed: pack(name.as_bytes()) }
+    Command { name, arity, keys, flags, run, summary, packed: pack(name.as_bytes()) }
 }
 
 const READ: Flags = Flags::READ;

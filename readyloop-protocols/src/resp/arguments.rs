@@ -6,6 +6,8 @@
 //!
 //! Invariant: `rest` begins at the header of the next argument, or is empty.
 
+use super::number::short_header;
+
 /// An iterator over the arguments of a command that is an array, its name first. Cloning it is
 /// cheap, so a command may walk its arguments twice.
 ///
@@ -26,7 +28,7 @@ impl<'a> Arguments<'a> {
     /// or of fewer than none, has none.
     #[inline]
     pub fn of_array(frame: &'a [u8]) -> Arguments<'a> {
-        let (count, body) = header(frame).unwrap_or((0, &[]));
+        let (count, body) = header(frame, b'*').unwrap_or((0, &[]));
         Arguments { rest: body, left: count }
     }
 
@@ -46,7 +48,7 @@ impl<'a> Iterator for Arguments<'a> {
         if self.left == 0 {
             return None;
         }
-        let (bytes, body) = header(self.rest)?;
+        let (bytes, body) = header(self.rest, b'$')?;
         let argument = body.get(..bytes)?;
         self.rest = body.get(bytes + 2..)?;
         self.left -= 1;
@@ -60,8 +62,15 @@ impl<'a> Iterator for Arguments<'a> {
 
 /// Reads `$5\r\n` or `*5\r\n`: the number, and what follows. `None` for what is no count, so also
 /// for a negative one.
-#[inline]
-fn header(bytes: &[u8]) -> Option<(usize, &[u8])> {
+#[inline(always)]
+fn header(bytes: &[u8], marker: u8) -> Option<(usize, &[u8])> {
+    match short_header(bytes, marker) {
+        Some((count, header)) => Some((count, bytes.get(header..)?)),
+        None => long_header(bytes),
+    }
+}
+
+fn long_header(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0usize;
     let mut at = 1;
     loop {

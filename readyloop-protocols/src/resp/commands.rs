@@ -15,7 +15,7 @@
 use memchr::memchr;
 use readyloop::{Framer, Step};
 
-use super::number::integer;
+use super::number::{integer, short_header};
 
 /// The longest inline command, and the longest header, in bytes (Redis' `PROTO_INLINE_MAX_SIZE`).
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -112,8 +112,17 @@ impl Commands {
     }
 
     /// The header at `at`: the common case, a few digits that are all there.
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, input: &[u8], marker: u8) -> Header {
+        let header = &input[self.at..];
+        if let Some((count, bytes)) = short_header(header, marker) {
+            return Header::Count(count as i64, self.at + bytes);
+        }
+        self.long_header(input, marker)
+    }
+
+    /// The same for longer numbers.
+    fn long_header(&mut self, input: &[u8], marker: u8) -> Header {
         let header = &input[self.at..];
         if let [first, second, ..] = header
             && *first == marker
@@ -192,6 +201,12 @@ impl Framer for Commands {
         // What lies behind the longest command is not looked at, wherever the stream is cut.
         let input = &input[..input.len().min(self.bytes_max)];
         if self.left == 0 {
+            // Only while nothing is remembered, so what comes in pieces is not read again and again.
+            if self.searched == 0
+                && let Some(end) = whole_array(input)
+            {
+                return Step::Frame { frame: 0..end, consumed: end };
+            }
             match input.first() {
                 Some(b'*') => {}
                 Some(_) => return self.line(input),
@@ -224,6 +239,19 @@ impl Framer for Commands {
             }
         }
     }
+}
+
+/// The end of the array at the beginning, if it is all there and all its counts are short: what
+/// nearly every command is. `None` says nothing about it.
+#[inline(always)]
+fn whole_array(input: &[u8]) -> Option<usize> {
+    let (arguments, header) = short_header(input, b'*')?;
+    let mut rest = &input[header..];
+    for _ in 0..arguments {
+        let (bytes, header) = short_header(rest, b'$')?;
+        rest = rest.get(header + bytes + 2..)?;
+    }
+    Some(input.len() - rest.len())
 }
 
 const EXPECTED: &[u8; 21] = b"expected '$', got '?'";

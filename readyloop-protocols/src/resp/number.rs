@@ -40,9 +40,42 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// Reads a header like `$5\r\n` whose number has one digit or two, the first not 0, as nearly all
+/// have: the number, and how long the header is. `None` for any other, and for one that is cut off.
+/// Whether the last byte is LF is not looked at.
+#[inline(always)]
+pub(super) fn short_header(bytes: &[u8], marker: u8) -> Option<(usize, usize)> {
+    let (first, rest) = match bytes {
+        [found, first, rest @ ..] if *found == marker => (first.wrapping_sub(b'1'), rest),
+        _ => return None,
+    };
+    if first > 8 {
+        return None;
+    }
+    let first = usize::from(first) + 1;
+    match rest {
+        [b'\r', _, ..] => Some((first, 4)),
+        [second, b'\r', _, ..] if second.is_ascii_digit() => {
+            Some((first * 10 + usize::from(second - b'0'), 5))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_header_is_one_or_two_digits_and_all_there() {
+        assert_eq!(short_header(b"$7\r\n", b'$'), Some((7, 4)));
+        assert_eq!(short_header(b"*42\r\nx", b'*'), Some((42, 5)));
+        for other in
+            ["", "$", "$1", "$1\r", "$12\r", "$0\r\n", "$-1\r\n", "$123\r\n", "*1\r\n", "$1x\r\n"]
+        {
+            assert_eq!(short_header(other.as_bytes(), b'$'), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn every_number_has_one_spelling() {
