@@ -208,8 +208,28 @@ impl Rooms {
         answer
     }
 
+    /// Ends a session behind all that was said to it.
+    fn dismiss(&self, word: &str, context: &mut Context<'_>) {
+        self.ask(context, |_, mail| {
+            mail.send(mail.speaker, word.to_string());
+            mail.close(mail.speaker);
+        });
+    }
+
     fn refuse(&self, refusal: Refusal, context: &mut Context<'_>) {
         self.ask(context, |_, mail| mail.send(mail.speaker, refusal.to_string()));
+    }
+
+    fn hear(&mut self, caller: &mut Caller, line: &[u8], context: &mut Context<'_>) {
+        if !self.is_slow_enough(caller, context) {
+            return;
+        }
+        let id = context.id();
+        let heard = Command::read(line)
+            .and_then(|command| self.ask(context, |hall, mail| hall.hear(id, command, mail)));
+        if let Err(refusal) = heard {
+            self.refuse(refusal, context);
+        }
     }
 
     /// Whether the session may say something now; one that goes on when it may not must go.
@@ -221,9 +241,8 @@ impl Rooms {
         caller.too_fast += 1;
         if caller.too_fast == 1 {
             self.refuse(Refusal::TooFast, context);
-        } else if caller.too_fast > self.manners.rate.burst {
-            context.send(b"BYE you are too fast\n");
-            context.close();
+        } else if caller.too_fast == self.manners.rate.burst + 1 {
+            self.dismiss("BYE you are too fast\n", context);
         }
         false
     }
@@ -245,16 +264,11 @@ impl Handler for Rooms {
         (Lines::new(self.manners.line_bytes_max), caller)
     }
 
-    fn on_frame(&mut self, caller: &mut Caller, line: &[u8], context: &mut Context<'_>) {
+    /// Over TCP it is a line; over WebSocket a message, which may hold several.
+    fn on_frame(&mut self, caller: &mut Caller, lines: &[u8], context: &mut Context<'_>) {
         caller.heard = context.now();
-        if !self.is_slow_enough(caller, context) {
-            return;
-        }
-        let id = context.id();
-        let heard = Command::read(line)
-            .and_then(|command| self.ask(context, |hall, mail| hall.hear(id, command, mail)));
-        if let Err(refusal) = heard {
-            self.refuse(refusal, context);
+        for line in lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n') {
+            self.hear(caller, line.strip_suffix(b"\r").unwrap_or(line), context);
         }
     }
 
@@ -264,8 +278,7 @@ impl Handler for Rooms {
         }
         let (silent, heartbeat) = (context.now().since(caller.heard), self.manners.heartbeat);
         if silent >= 2 * heartbeat {
-            context.send(b"BYE nothing was heard of you\n");
-            return context.close();
+            return self.dismiss("BYE nothing was heard of you\n", context);
         }
         let mut next = heartbeat.saturating_sub(silent);
         if silent >= heartbeat {

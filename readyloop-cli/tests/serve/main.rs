@@ -8,3 +8,4 @@ mod echo;
 mod http;
 mod kv;
 mod program;
+mod rooms;

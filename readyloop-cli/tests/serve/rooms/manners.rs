@@ -1,0 +1,91 @@
+//! How fast, how long, how silent one may be, and what is text.
+
+use super::talker::{start, start_with_manners};
+use crate::program::refusal;
+
+#[test]
+fn what_is_not_text_is_refused_and_too_long_a_line_is_the_end() {
+    let server = start(&["--max-frame", "100"]);
+    let mut ann = server.talker_in("Ann", "den");
+    ann.send(b"SAY den \xff\xfe\nSAY den bell \x07\n");
+    for _ in 0..2 {
+        assert_eq!(ann.line(), "ERR text a line is UTF-8 without control characters");
+    }
+    ann.say(&format!("SAY den {}", "x".repeat(92)));
+    ann.expect("SAID den 1 Ann xxx");
+    ann.say(&format!("SAY den {}", "x".repeat(93)));
+    assert_eq!(ann.line(), "ERR long the line is too long");
+    ann.expect_end();
+    server.stop();
+}
+
+#[test]
+fn who_is_too_fast_is_not_heard_and_who_goes_on_is_closed() {
+    let server = start_with_manners(&["--rate", "1", "--burst", "5"]);
+    let mut ann = server.talker();
+    ann.say(&["PING"; 20].join("\n"));
+    for _ in 0..5 {
+        assert_eq!(ann.line(), "PONG");
+    }
+    assert_eq!(ann.line(), "ERR rate you are too fast; what you said was not heard");
+    assert_eq!(ann.line(), "BYE you are too fast");
+    ann.expect_end();
+    server.stop();
+}
+
+#[test]
+fn who_is_silent_is_asked_and_who_does_not_answer_is_not_there() {
+    for topology in ["single", "multi", "workers"] {
+        let server = start(&["--heartbeat", "40ms", "--topology", topology]);
+        let (mut there, mut gone) = (server.talker(), server.talker());
+        for _ in 0..5 {
+            assert_eq!(there.line(), "PING", "{topology}");
+            there.say("PONG");
+        }
+        assert_eq!(gone.line(), "PING");
+        assert_eq!(gone.line(), "BYE nothing was heard of you", "{topology}");
+        gone.expect_end();
+        drop(there);
+        server.stop();
+    }
+}
+
+#[test]
+fn names_and_rooms_are_bounded() {
+    let options = ["--max-name", "8", "--max-rooms", "2", "--max-rooms-per-session", "1"];
+    let server = start(&options);
+    let mut ann = server.talker();
+    ann.say("JOIN den\nNICK toolonganame\nNICK a,b\nNICK Ann\nJOIN den\nJOIN attic");
+    assert_eq!(ann.line(), "ERR nick say NICK first");
+    for _ in 0..2 {
+        assert_eq!(ann.line(), "ERR name a name is short, of letters, digits and - _ .");
+    }
+    ann.expect("OK NICK Ann ");
+    ann.expect("OK JOIN den 0 0 0");
+    assert_eq!(ann.line(), "ERR rooms you are in as many rooms as one may be");
+    let _bob = server.talker_in("Bob", "attic");
+    let mut cecil = server.talker();
+    cecil.say("NICK Cecil\nJOIN cellar");
+    cecil.expect("OK NICK Cecil ");
+    assert_eq!(cecil.line(), "ERR full there are as many rooms as there may be");
+    drop((ann, _bob, cecil));
+    server.stop();
+}
+
+#[test]
+fn a_server_that_stops_says_so() {
+    for topology in ["single", "multi", "workers"] {
+        let server = start(&["--topology", topology]);
+        let mut ann = server.talker_in("Ann", "den");
+        server.signal(rustix::process::Signal::TERM);
+        assert_eq!(ann.line(), "BYE the server stops", "{topology}");
+        ann.expect_end();
+        assert_eq!(server.end().code, Some(0));
+    }
+}
+
+#[test]
+fn a_history_that_no_queue_can_hold_is_refused_with_a_way_out() {
+    let line = refusal("rooms", &["--history-bytes", "100m"], 2);
+    assert!(line.contains("make --send-max at least"), "{line}");
+}
