@@ -35,6 +35,16 @@ fn what_can_be_read_in_two_ways_ends_the_connection_in_every_way() {
 }
 
 #[test]
+fn the_page_about_refusals_has_every_case_and_no_other() {
+    let page = include_str!("../../../../docs/http-smuggling.md");
+    let cases = cases::HEADS.iter().chain(cases::CHUNKS);
+    let wanted: Vec<String> =
+        cases.map(|(bytes, status)| format!("| `{}` | {status} |", bytes.escape_ascii())).collect();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows, wanted);
+}
+
+#[test]
 fn what_looks_odd_and_has_one_meaning_is_answered() {
     let server = Server::start("http", &[]);
     for (bytes, frames) in cases::TAKEN {
