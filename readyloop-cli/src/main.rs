@@ -8,7 +8,9 @@
 //! must change.
 
 mod args;
+mod bench;
 mod echo;
+mod failure;
 mod framing;
 mod http;
 mod kv;
@@ -23,23 +25,30 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Command, Service};
+use failure::Failure;
 
-fn main() -> ExitCode {
-    let args = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let Command::Serve(service) = args.command;
+fn serve_one(service: &Service) -> readyloop::Result<()> {
     log::start(&service.server().log);
-    let end = match &service {
+    match service {
         Service::Echo(options) => echo::serve(options),
         Service::Http(options) => http::serve(options),
         Service::Kv(options) => kv::serve(options),
         Service::Rooms(options) => rooms::serve(options),
+    }
+}
+
+fn main() -> ExitCode {
+    let args = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let end = match &args.command {
+        Command::Serve(service) => serve_one(service).map_err(Failure::from),
+        Command::Bench(bench) => bench::run(bench),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Unlike eprintln!, this does not panic when standard error is closed.
             let _nobody_reads = writeln!(io::stderr(), "readyloop: {error}");
-            ExitCode::from(if error.is_settings() { 2 } else { 1 })
+            ExitCode::from(error.status())
         }
     }
 }

@@ -26,6 +26,21 @@ impl Address {
     }
 }
 
+/// Where a dialled session goes, and which of our addresses it goes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Where to.
+    pub to: Address,
+    /// From where; `None` leaves it to the kernel.
+    pub from: Option<IpAddr>,
+}
+
+impl From<Address> for Route {
+    fn from(to: Address) -> Route {
+        Route { to, from: None }
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
         Address::Tcp(address)

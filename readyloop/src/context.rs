@@ -4,11 +4,12 @@
 //! wheel. The reactor acts on it later in the turn, so no call here re-enters a handler or makes a
 //! system call, and a handler may answer while it still borrows its frame.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::address::Address;
+use crate::address::{Address, Route};
 use crate::clock::Now;
 #[cfg(doc)]
 use crate::close::CloseReason;
@@ -271,9 +272,25 @@ impl<'a> Context<'a> {
     ///
     /// `None` when `Limits::sessions_max` sessions are open.
     pub fn connect(&mut self, to: &Address, timeout: Duration) -> Option<SessionId> {
+        self.dial(to.clone().into(), timeout)
+    }
+
+    /// Like [`Context::connect`], from this address of ours: the peer sees it, and each has ports of
+    /// its own, about 28,000 (ip(7), `ip_local_port_range`). An address that is not ours, or of
+    /// another family, fails like a peer that says no.
+    pub fn connect_from(
+        &mut self,
+        from: IpAddr,
+        to: &Address,
+        timeout: Duration,
+    ) -> Option<SessionId> {
+        self.dial(Route { to: to.clone(), from: Some(from) }, timeout)
+    }
+
+    fn dial(&mut self, route: Route, timeout: Duration) -> Option<SessionId> {
         match &mut self.side {
-            Side::Here(sessions) => sessions.dial(to.clone(), timeout),
-            Side::Worker(record) => record.connect(self.id, to.clone(), timeout),
+            Side::Here(sessions) => sessions.dial(route, timeout),
+            Side::Worker(record) => record.connect(self.id, route, timeout),
         }
     }
 

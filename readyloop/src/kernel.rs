@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::Address;
+use crate::address::{Address, Route};
 use crate::clock::Now;
 use crate::error::Errno;
 use crate::id::Token;
@@ -119,7 +119,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// When the attempt fails at once.
-    fn connect(&mut self, to: &Address) -> Result<Self::Socket, Errno>;
+    fn connect(&mut self, route: &Route) -> Result<Self::Socket, Errno>;
 
     /// The outcome of a connect: `Ok(false)` while it is still open.
     ///

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::address::Address;
+use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
@@ -43,7 +43,7 @@ pub enum Wish {
     /// Cancel a timer.
     CancelTimer(TimerId),
     /// Dial, for a session that has a name already.
-    Connect(SessionId, Address, Duration),
+    Connect(SessionId, Route, Duration),
     /// The handler has said its last word: close for this reason.
     Finish(CloseReason),
     /// End the session at once.
@@ -316,9 +316,9 @@ impl Record {
     }
 
     /// Dials; `None` when the server is full.
-    pub fn connect(&mut self, by: SessionId, to: Address, timeout: Duration) -> Option<SessionId> {
+    pub fn connect(&mut self, by: SessionId, route: Route, timeout: Duration) -> Option<SessionId> {
         let id = self.census.name_ahead()?;
-        self.wish(by, Wish::Connect(id, to, timeout));
+        self.wish(by, Wish::Connect(id, route, timeout));
         Some(id)
     }
 

@@ -1,7 +1,7 @@
 //! Outbound sessions: dialled at the end of the turn in which a handler asked, open when the peer
 //! has answered.
 
-use crate::address::Address;
+use crate::address::Route;
 use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::error::Errno;
@@ -20,16 +20,16 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         if self.sessions.dials.is_empty() {
             return;
         }
-        for (id, to) in std::mem::take(&mut self.sessions.dials) {
-            if let Err(errno) = self.dial_one(id, &to) {
+        for (id, route) in std::mem::take(&mut self.sessions.dials) {
+            if let Err(errno) = self.dial_one(id, &route) {
                 self.sessions.kill(id, CloseReason::ConnectFailed(errno));
             }
-            self.dialled.insert(id, to);
+            self.dialled.insert(id, route.to);
         }
     }
 
-    fn dial_one(&mut self, id: SessionId, to: &Address) -> Result<(), Errno> {
-        let socket = self.kernel.connect(to)?;
+    fn dial_one(&mut self, id: SessionId, route: &Route) -> Result<(), Errno> {
+        let socket = self.kernel.connect(route)?;
         let watched = self.kernel.watch(&socket, Token::session(id), Interest::WRITE);
         if let Some(session) = self.sessions.get_mut(id) {
             session.interest = Interest::WRITE;

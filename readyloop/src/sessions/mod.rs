@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::abroad::Abroad;
-use crate::address::Address;
+use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
@@ -57,7 +57,7 @@ pub struct Sessions {
     /// Sessions to read in the next turn without being told by the poller.
     pub still_ready: Vec<SessionId>,
     /// Sessions that were dialled in this turn.
-    pub dials: Vec<(SessionId, Address)>,
+    pub dials: Vec<(SessionId, Route)>,
     /// All timers of the reactor.
     pub wheel: Wheel<Timer>,
     /// What is on its way to the sessions of other reactors.
@@ -499,24 +499,24 @@ impl Sessions {
     }
 
     /// Makes room for an outbound session; the reactor dials at the end of the turn.
-    pub fn dial(&mut self, to: Address, timeout: Duration) -> Option<SessionId> {
+    pub fn dial(&mut self, route: Route, timeout: Duration) -> Option<SessionId> {
         if !self.census.enter(self.reactor, None) {
             return None;
         }
-        Some(self.begin_dial(to, timeout))
+        Some(self.begin_dial(route, timeout))
     }
 
     /// Makes room for an outbound session that was counted and named by a worker.
-    pub fn dial_named(&mut self, name: SessionId, to: Address, timeout: Duration) {
-        let id = self.begin_dial(to, timeout);
+    pub fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) {
+        let id = self.begin_dial(route, timeout);
         self.names.give(name, id);
     }
 
-    fn begin_dial(&mut self, to: Address, timeout: Duration) -> SessionId {
+    fn begin_dial(&mut self, route: Route, timeout: Duration) -> SessionId {
         let id = self.insert(State::Connecting, None);
         let due = self.now + timeout;
         self.set_deadline(id, due);
-        self.dials.push((id, to));
+        self.dials.push((id, route));
         id
     }
 

@@ -16,7 +16,7 @@ use super::link::{Link, ServerEnd, Stage};
 use super::poller::Watch;
 use super::wait::Begun;
 use super::world::{World, raise};
-use crate::address::Address;
+use crate::address::Route;
 use crate::clock::Now;
 use crate::error::Errno;
 use crate::id::Token;
@@ -299,7 +299,7 @@ impl Kernel for Sim {
         }
     }
 
-    fn connect(&mut self, to: &Address) -> Result<SimSocket, Errno> {
+    fn connect(&mut self, route: &Route) -> Result<SimSocket, Errno> {
         let mut world = self.call(|calls| &mut calls.connects);
         if world.chance(|faults| faults.connect_refused) {
             return Err(ENETUNREACH);
@@ -308,7 +308,7 @@ impl Kernel for Sim {
         // one.
         let link = world.links_made();
         let index = world.add_socket(link);
-        world.add_link(to.clone(), ServerEnd::Open(index));
+        world.add_link(route.to.clone(), ServerEnd::Open(index));
         world.dialled.push_back(link);
         world.note('c', u64::from(index));
         Ok(SimSocket { index, link })

@@ -21,6 +21,7 @@ pub mod threads;
 mod wake;
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use rustix::net::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::address::Address;
+use crate::address::{Address, Route};
 use crate::clock::Now;
 use crate::error::{Errno, Error, Result};
 use crate::id::Token;
@@ -275,9 +276,9 @@ impl Kernel for Linux {
         drop(listener);
     }
 
-    fn connect(&mut self, to: &Address) -> std::result::Result<OwnedFd, Errno> {
+    fn connect(&mut self, route: &Route) -> std::result::Result<OwnedFd, Errno> {
         let dial = || -> rustix::io::Result<OwnedFd> {
-            let family = match to {
+            let family = match &route.to {
                 Address::Tcp(tcp) if tcp.is_ipv4() => AddressFamily::INET,
                 Address::Tcp(_) => AddressFamily::INET6,
                 Address::Unix(_) => AddressFamily::UNIX,
@@ -286,13 +287,16 @@ impl Kernel for Linux {
             if family != AddressFamily::UNIX {
                 sockopt::set_tcp_nodelay(&socket, true)?;
             }
+            if let Some(ip) = route.from {
+                net::bind(&socket, &SocketAddr::new(ip, 0))?;
+            }
             // EINTR: as EINPROGRESS, the attempt goes on (connect(2)).
             let begin = |outcome| match outcome {
                 Ok(()) | Err(RustixErrno::INPROGRESS | RustixErrno::INTR) => Ok(()),
                 Err(errno) => Err(errno),
             };
             with_kernel_form(
-                to,
+                &route.to,
                 |tcp| begin(net::connect(&socket, tcp)),
                 |unix| begin(net::connect(&socket, unix)),
             )?;

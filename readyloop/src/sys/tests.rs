@@ -57,6 +57,7 @@ macro_rules! suite {
             a_finishing_farewell_ends_cleanly
             a_finished_direction_leaves_the_other_open
             a_connect_to_a_listener_succeeds
+            a_connect_from_an_address_is_seen_to_come_from_it
             a_connect_to_nobody_is_refused
             a_full_socket_blocks_and_is_writable_when_it_has_room
             several_runs_leave_in_order
@@ -380,7 +381,7 @@ fn a_finished_direction_leaves_the_other_open(mut linux: Linux) {
 
 fn a_connect_to_a_listener_succeeds(mut linux: Linux) {
     let listener = TcpListener::bind(LOOPBACK).unwrap();
-    let socket = linux.connect(&listener.local_addr().unwrap().into()).unwrap();
+    let socket = linux.connect(&Address::from(listener.local_addr().unwrap()).into()).unwrap();
     linux.watch(&socket, token(1), Interest::WRITE).unwrap();
     let begin = Instant::now();
     // Under edge, a socket may be reported before its attempt has ended.
@@ -396,12 +397,23 @@ fn a_connect_to_a_listener_succeeds(mut linux: Linux) {
     peer.read_exact(&mut [0; 2]).unwrap();
 }
 
+fn a_connect_from_an_address_is_seen_to_come_from_it(mut linux: Linux) {
+    let listener = TcpListener::bind(LOOPBACK).unwrap();
+    let to = Address::from(listener.local_addr().unwrap());
+    let ours = "127.0.0.7".parse().unwrap();
+    let _socket = linux.connect(&Route { to: to.clone(), from: Some(ours) }).unwrap();
+    assert_eq!(listener.accept().unwrap().1.ip(), ours);
+    let others = "192.0.2.1".parse().unwrap();
+    let refused = linux.connect(&Route { to, from: Some(others) });
+    assert_eq!(refused.unwrap_err(), Errno(99), "EADDRNOTAVAIL");
+}
+
 fn a_connect_to_nobody_is_refused(mut linux: Linux) {
     // Bound and not listening: the port is ours, and nobody answers.
     let bound = socket_with(AddressFamily::INET, SocketType::STREAM, ACCEPT_FLAGS, None).unwrap();
     net::bind(&bound, &LOOPBACK.parse::<SocketAddr>().unwrap()).unwrap();
     let nobody = plain(net::getsockname(&bound).ok());
-    let refusal = match linux.connect(&nobody) {
+    let refusal = match linux.connect(&nobody.clone().into()) {
         Err(errno) => errno,
         Ok(socket) => {
             linux.watch(&socket, token(1), Interest::WRITE).unwrap();

@@ -108,7 +108,7 @@ fn a_watch_may_be_refused_and_then_watches_nothing() {
 #[test]
 fn a_dialled_peer_may_accept() {
     let mut bench = Bench::new(Trigger::Edge);
-    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    let socket = bench.kernel.connect(&somewhere().into()).unwrap();
     let token = bench.watch(&socket, Interest::BOTH);
     let remote = bench.net.dialled().unwrap();
     assert_eq!((remote.address(), bench.net.dialled().is_none()), (somewhere(), true));
@@ -128,7 +128,7 @@ fn a_dialled_peer_may_accept() {
 #[test]
 fn a_dialled_peer_may_refuse() {
     let mut bench = Bench::new(Trigger::Level);
-    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    let socket = bench.kernel.connect(&somewhere().into()).unwrap();
     let token = bench.watch(&socket, Interest::WRITE);
     bench.net.dialled().unwrap().refuse(Errno::CONNREFUSED);
     assert_eq!(bench.events(), [(token, W | E | H)]);
@@ -140,7 +140,7 @@ fn a_dialled_peer_may_refuse() {
 #[test]
 fn a_dialled_peer_may_never_answer() {
     let mut bench = Bench::new(Trigger::Level);
-    let socket = bench.kernel.connect(&somewhere()).unwrap();
+    let socket = bench.kernel.connect(&somewhere().into()).unwrap();
     bench.watch(&socket, Interest::BOTH);
     assert_eq!(bench.wait(Some(Duration::from_secs(60))), []);
     assert!(bench.net.is_quiet());

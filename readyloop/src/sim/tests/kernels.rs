@@ -107,7 +107,7 @@ fn kernels_share_one_descriptor_table_and_one_clock() {
     let mut bench = Bench::new(Trigger::Level);
     let mut other = bench.net.kernel();
     let (_client, socket, _) = bench.pair(Interest::READ);
-    let dialled = other.connect(&"192.0.2.1:80".parse().unwrap()).unwrap();
+    let dialled = other.connect(&"192.0.2.1:80".parse::<crate::Address>().unwrap().into()).unwrap();
     assert_eq!((socket.index, dialled.index, bench.net.open_sockets()), (0, 1, 2));
     told(&mut other, millis(7));
     assert_eq!(bench.kernel.now().as_nanos(), 7_000_000);

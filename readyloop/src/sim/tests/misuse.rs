@@ -171,7 +171,8 @@ fn a_look_beyond_the_ready_list() {
 #[should_panic(expected = "finished before it is connected")]
 fn a_finish_while_connecting() {
     let (mut bench, ..) = bench();
-    let socket = bench.kernel.connect(&"192.0.2.1:80".parse().unwrap()).unwrap();
+    let socket =
+        bench.kernel.connect(&"192.0.2.1:80".parse::<crate::Address>().unwrap().into()).unwrap();
     bench.kernel.finish(&socket);
 }
 

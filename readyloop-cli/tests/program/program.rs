@@ -135,6 +135,11 @@ impl Server {
         connect(self.addresses()[0])
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(pid(&self.child), signal).unwrap();

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, also what stands outside of a test")]
 
+mod bench;
 mod echo;
 mod http;
 mod kv;

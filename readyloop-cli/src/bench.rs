@@ -1,0 +1,277 @@
+//! `readyloop bench`: asks a server for as long as is said, and tells how fast it answered.
+//!
+//! It is a readyloop program itself: outbound sessions, the same handler trait, a reactor for each
+//! thread. Each thread has a descriptor table of its own where there are several, so one process
+//! holds more sessions than `RLIMIT_NOFILE` says.
+
+mod load;
+mod plot;
+mod process;
+mod report;
+mod wire;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use readyloop::framers::LengthPrefixed;
+use readyloop::{Accepting, Address, Error, FdTables, Limits, Remote, Server, Topology};
+use rustix::process::{Resource, getrlimit};
+
+use crate::args::{Bench, BenchOptions};
+use crate::failure::Failure;
+use crate::framing::Framing;
+
+use load::{Event, Load, Plan, Start, histogram};
+use process::Usage;
+use report::Report;
+use wire::{Echo, Http, Kv, Wire};
+
+const ECHO_BYTES: usize = 64;
+
+/// Runs, and prints the table.
+pub fn run(bench: &Bench) -> Result<()> {
+    let options = bench.options();
+    let size = options.size.map(|bytes| bytes.0);
+    let what = bench.what();
+    let report = match bench {
+        Bench::Http(_) => measure(&what, options, Http::new(&options.target, size))?,
+        Bench::Kv(_) => measure(&what, options, Kv::new(size.unwrap_or(ECHO_BYTES)))?,
+        Bench::Echo(echo) => {
+            let bytes = size.unwrap_or(ECHO_BYTES);
+            if bytes == 0 && echo.framing == Framing::Raw {
+                return Err(Error::settings(
+                    "--size 0 has no answer with --framing raw; make it at least 1",
+                )
+                .into());
+            }
+            match echo.framing {
+                Framing::Raw => measure(&what, options, Echo::raw(bytes))?,
+                Framing::Lines => measure(&what, options, Echo::lines(bytes))?,
+                Framing::Length(prefix, order) => {
+                    let framer = LengthPrefixed::new(prefix, order, bytes);
+                    let echo = Echo::length(framer, bytes).ok_or_else(|| {
+                        Error::settings(format!(
+                            "--framing {} cannot spell --size {bytes}",
+                            echo.framing
+                        ))
+                    })?;
+                    measure(&what, options, echo)?
+                }
+            }
+        }
+    };
+    tell(&report, options)
+}
+
+/// Prints the table, and writes the files that were asked for.
+fn tell(report: &Report, options: &BenchOptions) -> Result<()> {
+    // A reader who has gone away has read enough.
+    let _gone = write!(io::stdout(), "{report}");
+    if let Some(path) = &options.json {
+        let text = format!("{:#}\n", report.json());
+        std::fs::write(path, text).map_err(|error| cannot_write("--json", path, &error))?;
+    }
+    if let Some(path) = &options.plot {
+        plot::draw(report, path).map_err(|error| cannot_write("--plot", path, &error))?;
+    }
+    match &report.cut_short {
+        Some(why) => Err(failed(why)),
+        None if report.answers == 0 => Err(failed("no answer came")),
+        None => Ok(()),
+    }
+}
+
+fn cannot_write(option: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::settings(format!("{option} {} cannot be written: {error}", path.display()))
+}
+
+/// What went wrong on the way, and not with the options.
+fn failed(why: impl Into<String>) -> Failure {
+    Failure::Others(why.into())
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// Descriptors that a thread needs besides its sessions'.
+const DESCRIPTORS_BESIDE: usize = 64;
+
+/// How many threads hold so many sessions.
+fn threads(options: &BenchOptions) -> Result<usize> {
+    let sessions = options.sessions as usize + options.idle as usize;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let each =
+        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_BESIDE).max(1);
+    let needed = sessions.div_ceil(each).max(1);
+    match options.threads.map(|threads| threads as usize) {
+        None => Ok(needed),
+        Some(threads) if threads >= needed => Ok(threads),
+        Some(threads) => Err(Error::settings(format!(
+            "--threads {threads} cannot hold {sessions} sessions, because a thread has {limit} \
+             descriptors (RLIMIT_NOFILE); make --threads at least {needed}"
+        ))
+        .into()),
+    }
+}
+
+fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Report> {
+    let threads = threads(options)?;
+    let (events, heard) = channel();
+    let plan = Arc::new(Plan {
+        target: options.target.parse::<Address>()?,
+        busy: options.sessions as usize,
+        idle: options.idle as usize,
+        threads,
+        pipeline: options.pipeline as usize,
+        rate: options.rate.map(f64::from),
+        events: Mutex::new(events),
+        counters: Default::default(),
+    });
+    let topology = match threads {
+        1 => Topology::Single,
+        reactors => {
+            Topology::Multi { reactors, accept: Accepting::ReusePort(FdTables::PerReactor) }
+        }
+    };
+    let limits = Limits { drain_timeout: Duration::from_secs(1), ..Limits::default() };
+    let server = Server::builder().limits(limits).topology(topology).bind()?;
+    let remote = server.remote();
+    let collected = Arc::new(Mutex::new(Vec::new()));
+    let watch = Watch { plan: plan.clone(), heard, remote: remote.clone(), pid: options.pid };
+    let duration = options.duration.0;
+    let watched = thread::scope(|scope| {
+        let watching = scope.spawn(move || watch.run(duration));
+        let ran = server.run(|thread| {
+            Load::new(plan.clone(), wire.clone(), remote.clone(), thread, collected.clone())
+        });
+        let watched = watching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ran.map_err(Failure::from).and(watched)
+    })?;
+    let mut latencies = histogram();
+    for each in collected.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        latencies.add(each).expect("all have the same bounds");
+    }
+    let counters = &plan.counters;
+    Ok(Report {
+        what: what.to_string(),
+        sessions: plan.busy,
+        idle: plan.idle,
+        pipeline: plan.pipeline,
+        rate: options.rate,
+        threads,
+        measured: watched.measured,
+        answers: latencies.len(),
+        wrong: counters.wrong.load(Ordering::Relaxed),
+        lost: counters.lost.load(Ordering::Relaxed),
+        sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
+        received_bytes: counters.received_bytes.load(Ordering::Relaxed),
+        latencies,
+        server: watched.server,
+        cut_short: watched.cut_short,
+    })
+}
+
+/// Whoever says when it begins and ends.
+struct Watch {
+    plan: Arc<Plan>,
+    heard: Receiver<Event>,
+    remote: Remote,
+    pid: Option<u32>,
+}
+
+/// What he saw.
+struct Watched {
+    measured: Duration,
+    server: Option<(u32, Usage, Usage)>,
+    /// Why it ended early.
+    cut_short: Option<String>,
+}
+
+impl Watch {
+    fn run(self, duration: Duration) -> Result<Watched> {
+        let watched = self.wait_for_all().and_then(|starts| self.measure(starts, duration));
+        self.plan.counters.over.store(true, Ordering::Relaxed);
+        self.remote.stop_now();
+        watched
+    }
+
+    /// Waits until every thread has all of its sessions.
+    fn wait_for_all(&self) -> Result<Vec<(u8, Start)>> {
+        let (mut starts, mut progress) = (Vec::new(), Progress::default());
+        while starts.len() < self.plan.threads {
+            match self.heard.recv_timeout(Duration::from_millis(200)) {
+                Ok(Event::AllOpen(reactor, start)) => starts.push((reactor, start)),
+                Ok(Event::Fault(why)) => return Err(failed(why)),
+                Err(RecvTimeoutError::Timeout) => {
+                    let open = self.plan.counters.open.load(Ordering::Relaxed);
+                    progress.show(&format!("{open} sessions open"));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(failed("no thread is left")),
+            }
+        }
+        progress.clear();
+        Ok(starts)
+    }
+
+    fn measure(&self, starts: Vec<(u8, Start)>, duration: Duration) -> Result<Watched> {
+        let counters = &self.plan.counters;
+        let before = self.pid.map(usage).transpose()?;
+        counters.measures.store(true, Ordering::Relaxed);
+        let begin = Instant::now();
+        for (reactor, start) in starts {
+            self.remote.run_on(reactor, start).map_err(|_| failed("a thread has ended"))?;
+        }
+        let (mut progress, mut last, mut cut_short) = (Progress::default(), 0, None);
+        while begin.elapsed() < duration && cut_short.is_none() {
+            let rest = duration.saturating_sub(begin.elapsed()).min(Duration::from_secs(1));
+            if let Ok(Event::Fault(why)) = self.heard.recv_timeout(rest) {
+                cut_short = Some(why);
+            }
+            let answers = counters.answers.load(Ordering::Relaxed);
+            let seconds = begin.elapsed().as_secs_f64();
+            progress
+                .show(&format!("{seconds:.0} s, {} answers in the last second", answers - last));
+            last = answers;
+        }
+        counters.measures.store(false, Ordering::Relaxed);
+        let measured = begin.elapsed();
+        progress.clear();
+        // A server that is gone costs nothing any more.
+        let after = self.pid.and_then(|pid| Usage::of(pid).ok());
+        let server =
+            self.pid.zip(before).zip(after).map(|((pid, before), after)| (pid, before, after));
+        Ok(Watched { measured, server, cut_short })
+    }
+}
+
+fn usage(pid: u32) -> Result<Usage> {
+    Usage::of(pid).map_err(|error| {
+        Error::settings(format!("--pid {pid} cannot be looked at: {error}")).into()
+    })
+}
+
+/// A line on the terminal that is written over.
+#[derive(Default)]
+struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    fn show(&mut self, text: &str) {
+        if io::stderr().is_terminal() {
+            self.is_shown = true;
+            // Nobody has to see it.
+            let _unseen = write!(io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_shown {
+            let _unseen = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

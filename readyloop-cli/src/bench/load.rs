@@ -1,0 +1,388 @@
+//! The handler that asks: it dials its share of sessions, keeps requests in flight on the busy ones,
+//! and measures how long each answer takes.
+//!
+//! Closed loop: an answer lets the next request go, so a server that stalls is asked less. Open loop:
+//! requests are due at moments that nobody moves, and latency counts from when one was due, so a
+//! stall is seen by all who were due meanwhile. There a reactor never sleeps: a request leaves within
+//! one turn of its moment, and not within the wheel's millisecond.
+//!
+//! Invariant: a line's requests are answered in their order, so the oldest moment in flight is that
+//! of the next answer.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use readyloop::{Address, CloseReason, Context, Handler, Now, Peer, Remote, SessionId};
+
+use super::wire::Wire;
+
+/// What all threads have to know.
+pub struct Plan {
+    pub target: Address,
+    /// Sessions that ask, and sessions that are only there, on all threads.
+    pub busy: usize,
+    pub idle: usize,
+    pub threads: usize,
+    /// Requests in flight on one session, at most.
+    pub pipeline: usize,
+    /// Requests for each second on all sessions; `None` for a closed loop.
+    pub rate: Option<f64>,
+    pub events: Mutex<Sender<Event>>,
+    pub counters: Counters,
+}
+
+/// What whoever measures hears.
+pub enum Event {
+    /// All sessions of a reactor are open; this lets them begin.
+    AllOpen(u8, Start),
+    /// One could not be opened, or was lost, and why.
+    Fault(String),
+}
+
+/// To be run on the reactor whose sessions begin.
+pub type Start = Box<dyn FnOnce(&mut Context<'_>) + Send>;
+
+/// What can be looked at while it runs.
+#[derive(Default)]
+pub struct Counters {
+    /// Whether what is answered counts.
+    pub measures: AtomicBool,
+    /// Whether it is over.
+    pub over: AtomicBool,
+    pub answers: AtomicU64,
+    pub open: AtomicU64,
+    pub wrong: AtomicU64,
+    pub lost: AtomicU64,
+    pub sent_bytes: AtomicU64,
+    pub received_bytes: AtomicU64,
+}
+
+impl Plan {
+    /// How many of `all` are this thread's.
+    fn share(&self, all: usize, thread: usize) -> usize {
+        (thread + 1) * all / self.threads - thread * all / self.threads
+    }
+
+    fn tell(&self, event: Event) {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever measures may have ended meanwhile.
+        let _nobody_hears = events.send(event);
+    }
+}
+
+/// Connects that one thread has on their way.
+const DIALS: usize = 64;
+const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Sessions from one address: far fewer than it has ports (ip(7), `ip_local_port_range`), because the
+/// kernel looks for a free one, and the search grows long when most are taken.
+const SESSIONS_PER_SOURCE: usize = 5_000;
+
+/// A session that asks.
+#[derive(Default)]
+struct Line {
+    id: Option<SessionId>,
+    /// When each request in flight was due.
+    in_flight: VecDeque<Now>,
+    /// When those were due that could not leave yet.
+    waiting: VecDeque<Now>,
+    partial: usize,
+    /// Requests so far.
+    asked: u64,
+}
+
+/// What one thread's handler and conductor share; one thread has both, so nobody waits.
+struct Desk<W> {
+    wire: W,
+    lines: Vec<Line>,
+    out: Vec<u8>,
+}
+
+/// The handler.
+pub struct Load<W: Wire> {
+    plan: Arc<Plan>,
+    desk: Arc<Mutex<Desk<W>>>,
+    remote: Remote,
+    thread: usize,
+    latencies: Histogram<u64>,
+    collected: Arc<Mutex<Vec<Histogram<u64>>>>,
+    /// How many of this thread's sessions were dialled, and are open.
+    dialled: usize,
+    opened: usize,
+    idle: usize,
+    all: usize,
+}
+
+/// Nanoseconds to three digits, up to an hour.
+pub fn histogram() -> Histogram<u64> {
+    const HOUR_NANOS: u64 = 3_600_000_000_000;
+    Histogram::new_with_bounds(1, HOUR_NANOS, 3).expect("these bounds are in order")
+}
+
+impl<W: Wire> Load<W> {
+    pub fn new(
+        plan: Arc<Plan>,
+        wire: W,
+        remote: Remote,
+        thread: usize,
+        collected: Arc<Mutex<Vec<Histogram<u64>>>>,
+    ) -> Load<W> {
+        let (busy, idle) = (plan.share(plan.busy, thread), plan.share(plan.idle, thread));
+        let lines = (0..busy).map(|_| Line::default()).collect();
+        let desk = Arc::new(Mutex::new(Desk { wire, lines, out: Vec::new() }));
+        let latencies = histogram();
+        let all = busy + idle;
+        Load { plan, desk, remote, thread, latencies, collected, dialled: 0, opened: 0, idle, all }
+    }
+
+    /// Idle sessions first, so that the busy ones begin when all others are there.
+    fn dial(&mut self, context: &mut Context<'_>) {
+        let end = if self.opened < self.idle { self.idle } else { self.all };
+        while self.dialled < end.min(self.opened + DIALS) {
+            let number =
+                self.thread * self.plan.share(self.plan.busy + self.plan.idle, 0) + self.dialled;
+            let target = &self.plan.target;
+            let dialled = match source(target, number) {
+                Some(from) => context.connect_from(from, target, DIAL_TIMEOUT),
+                None => context.connect(target, DIAL_TIMEOUT),
+            };
+            if dialled.is_none() {
+                return self.plan.tell(Event::Fault("no more sessions can be".to_string()));
+            }
+            self.dialled += 1;
+        }
+    }
+
+    /// All sessions of this thread are there.
+    fn ready(&self) {
+        let reactor = u8::try_from(self.thread).expect("a server has no more reactors");
+        let (plan, desk, remote) = (self.plan.clone(), self.desk.clone(), self.remote.clone());
+        let lines = self.all - self.idle;
+        let start: Start = match self.plan.rate {
+            None => Box::new(move |context| lock(&desk).ask_on_all(&plan, context)),
+            Some(_) if lines == 0 => Box::new(|_| {}),
+            Some(rate) => {
+                let pace = Pace {
+                    interval: Duration::from_secs_f64(plan.busy as f64 / lines as f64 / rate),
+                    // The threads take turns.
+                    offset: Duration::from_secs_f64(self.thread as f64 / rate),
+                    begun: None,
+                    due: 0,
+                };
+                Box::new(move |context| conduct(pace, plan, desk, remote, reactor, context))
+            }
+        };
+        self.plan.tell(Event::AllOpen(reactor, start));
+    }
+}
+
+fn lock<W>(desk: &Mutex<Desk<W>>) -> MutexGuard<'_, Desk<W>> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A source address for the n-th session to a loopback target, where there are many.
+fn source(target: &Address, number: usize) -> Option<IpAddr> {
+    match target {
+        Address::Tcp(to) if to.is_ipv4() && to.ip().is_loopback() => {
+            let nth = u32::try_from(number / SESSIONS_PER_SOURCE).ok()?;
+            Some(Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + nth).into())
+        }
+        _ => None,
+    }
+}
+
+/// When requests are due.
+struct Pace {
+    interval: Duration,
+    offset: Duration,
+    begun: Option<Now>,
+    /// How many were.
+    due: u64,
+}
+
+impl Pace {
+    /// When the next request is due, if that is not later than now.
+    fn next(&mut self, now: Now) -> Option<Now> {
+        let begun = *self.begun.get_or_insert(now + self.offset);
+        let due = begun + self.interval.mul_f64(self.due as f64);
+        if due > now {
+            return None;
+        }
+        self.due += 1;
+        Some(due)
+    }
+}
+
+/// Sends what is due, now and in each turn of this reactor, until it is over.
+fn conduct<W: Wire>(
+    mut pace: Pace,
+    plan: Arc<Plan>,
+    desk: Arc<Mutex<Desk<W>>>,
+    remote: Remote,
+    reactor: u8,
+    context: &mut Context<'_>,
+) {
+    if plan.counters.over.load(Ordering::Relaxed) {
+        return;
+    }
+    while let Some(due) = pace.next(context.now()) {
+        lock(&desk).due(pace.due, due, &plan, context);
+    }
+    let again = remote.clone();
+    // A server that has ended conducts no more.
+    let _ended = remote.run_on(reactor, move |context| {
+        conduct(pace, plan, desk, again, reactor, context);
+    });
+}
+
+impl<W: Wire> Desk<W> {
+    /// A closed loop begins: all that may be in flight goes out.
+    fn ask_on_all(&mut self, plan: &Plan, context: &mut Context<'_>) {
+        for line in &mut self.lines {
+            let Some(id) = line.id else { continue };
+            self.out.clear();
+            (0..plan.pipeline).for_each(|_| ask(&self.wire, line, context.now(), &mut self.out));
+            plan.counters.sent_bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
+            context.send_to(id, &self.out);
+        }
+    }
+
+    /// The n-th request of this thread is due.
+    fn due(&mut self, nth: u64, due: Now, plan: &Plan, context: &mut Context<'_>) {
+        let index = nth as usize % self.lines.len();
+        let line = &mut self.lines[index];
+        if line.in_flight.len() >= plan.pipeline {
+            return line.waiting.push_back(due);
+        }
+        let Some(id) = line.id else { return };
+        self.out.clear();
+        ask(&self.wire, line, due, &mut self.out);
+        plan.counters.sent_bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
+        context.send_to(id, &self.out);
+    }
+}
+
+fn ask<W: Wire>(wire: &W, line: &mut Line, due: Now, out: &mut Vec<u8>) {
+    wire.ask(line.asked, out);
+    line.asked += 1;
+    line.in_flight.push_back(due);
+}
+
+impl<W: Wire> Handler for Load<W> {
+    type Framer = W::Framer;
+    /// Which line it is; none if it is idle.
+    type Session = Option<usize>;
+
+    fn on_start(&mut self, context: &mut Context<'_>) {
+        self.dial(context);
+        if self.all == 0 {
+            self.ready();
+        }
+    }
+
+    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (W::Framer, Option<usize>) {
+        let index = self.opened.checked_sub(self.idle);
+        self.opened += 1;
+        self.plan.counters.open.fetch_add(1, Ordering::Relaxed);
+        let mut desk = lock(&self.desk);
+        if let Some(index) = index {
+            desk.lines[index].id = Some(context.id());
+        }
+        let framer = desk.wire.framer();
+        drop(desk);
+        self.dial(context);
+        if self.opened == self.all {
+            self.ready();
+        }
+        (framer, index)
+    }
+
+    fn on_frame(&mut self, index: &mut Option<usize>, frame: &[u8], context: &mut Context<'_>) {
+        let counters = &self.plan.counters;
+        counters.received_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        let mut desk = lock(&self.desk);
+        let Desk { wire, lines, out } = &mut *desk;
+        let Some(line) = index.map(|index| &mut lines[index]) else { return };
+        let answers = wire.read(&mut line.partial, frame);
+        let now = context.now();
+        let measures = counters.measures.load(Ordering::Relaxed);
+        out.clear();
+        for _ in 0..answers.whole {
+            let Some(due) = line.in_flight.pop_front() else {
+                counters.wrong.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if measures {
+                self.latencies.saturating_record(now.since(due).as_nanos() as u64);
+                counters.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            let next = if self.plan.rate.is_none() { Some(now) } else { line.waiting.pop_front() };
+            if let Some(due) = next {
+                ask(wire, line, due, out);
+            }
+        }
+        if !answers.right {
+            counters.wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        context.send(out);
+        counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
+    }
+
+    fn on_close(&mut self, index: Option<usize>, reason: CloseReason, _: &mut Context<'_>) {
+        let counters = &self.plan.counters;
+        if counters.over.load(Ordering::Relaxed) {
+            return;
+        }
+        if counters.lost.fetch_add(1, Ordering::Relaxed) + 1 == self.plan.busy as u64 {
+            self.plan.tell(Event::Fault(format!("the sessions were lost: {reason}")));
+        }
+        if let Some(index) = index {
+            lock(&self.desk).lines[index].id = None;
+        }
+    }
+
+    fn on_connect_failed(&mut self, _: SessionId, reason: CloseReason, _: &mut Context<'_>) {
+        let open = self.plan.counters.open.load(Ordering::Relaxed);
+        self.plan.tell(Event::Fault(format!(
+            "with {open} sessions open, one more could not be: {reason}"
+        )));
+    }
+}
+
+impl<W: Wire> Drop for Load<W> {
+    /// Its thread has ended.
+    fn drop(&mut self) {
+        let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        collected.push(std::mem::replace(&mut self.latencies, histogram()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_due_at_moments_that_nobody_moves() {
+        let interval = Duration::from_millis(10);
+        let mut pace = Pace { interval, offset: Duration::from_millis(5), begun: None, due: 0 };
+        let at = |millis| Now::default() + Duration::from_millis(millis);
+        assert_eq!(pace.next(at(100)), None);
+        assert_eq!((pace.next(at(105)), pace.next(at(105))), (Some(at(105)), None));
+        // Whoever looks late finds all that were due meanwhile, each at its own moment.
+        let late: Vec<Now> = std::iter::from_fn(|| pace.next(at(136))).collect();
+        assert_eq!(late, [at(115), at(125), at(135)]);
+    }
+
+    #[test]
+    fn many_sessions_to_loopback_come_from_many_addresses() {
+        let target = "127.0.0.1:7000".parse().unwrap();
+        assert_eq!(source(&target, 0), Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(source(&target, 75_000), Some("127.0.0.16".parse().unwrap()));
+        assert_eq!(source(&"192.0.2.1:80".parse().unwrap(), 75_000), None);
+        assert_eq!(source(&"unix:/x".parse().unwrap(), 75_000), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! What was measured: as a table, as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use super::process::Usage;
+
+/// The percentiles that are told.
+const PERCENTILES: [(&str, f64); 4] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+
+/// A run, whole.
+pub struct Report {
+    /// What was asked, of whom.
+    pub what: String,
+    pub sessions: usize,
+    pub idle: usize,
+    pub pipeline: usize,
+    /// Requests for each second that were due, in an open loop.
+    pub rate: Option<u32>,
+    pub threads: usize,
+    pub measured: Duration,
+    pub answers: u64,
+    pub wrong: u64,
+    pub lost: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// In nanoseconds.
+    pub latencies: Histogram<u64>,
+    /// Of the server, before and after, if it was named.
+    pub server: Option<(u32, Usage, Usage)>,
+    /// Why it ended early, if it did.
+    pub cut_short: Option<String>,
+}
+
+impl Report {
+    /// Answers for each second.
+    pub fn throughput(&self) -> f64 {
+        self.answers as f64 / self.measured.as_secs_f64()
+    }
+
+    /// So many of a hundred answers took no longer, in nanoseconds.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        self.latencies.value_at_quantile(percent / 100.0)
+    }
+
+    /// User and system microseconds of the server for each answer.
+    pub fn server_cost(&self) -> Option<(f64, f64)> {
+        let (_, before, after) = self.server.as_ref()?;
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / self.answers.max(1) as f64;
+        Some((each(after.user - before.user), each(after.system - before.system)))
+    }
+
+    /// For programs; times in microseconds.
+    pub fn json(&self) -> Value {
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let latencies: serde_json::Map<String, Value> = PERCENTILES
+            .iter()
+            .map(|(name, percent)| (name.to_string(), json!(micros(self.percentile(*percent)))))
+            .chain([("max".to_string(), json!(micros(self.latencies.max())))])
+            .collect();
+        let server = self.server.as_ref().zip(self.server_cost());
+        let server = server.map(|((pid, _, after), (user, system))| {
+            json!({
+                "pid": pid, "user_us_per_answer": user, "system_us_per_answer": system,
+                "memory_bytes": after.memory_bytes,
+            })
+        });
+        json!({
+            "what": self.what, "sessions": self.sessions, "idle": self.idle,
+            "pipeline": self.pipeline, "rate": self.rate, "threads": self.threads,
+            "seconds": self.measured.as_secs_f64(), "answers": self.answers,
+            "answers_per_second": self.throughput(), "wrong": self.wrong, "lost": self.lost,
+            "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes,
+            "latency_us": latencies, "server": server, "cut_short": self.cut_short,
+        })
+    }
+}
+
+/// Nanoseconds, as people read them: three digits and a unit.
+pub fn spelled(nanos: u64) -> String {
+    if nanos == 0 {
+        return "0".to_string();
+    }
+    let units = [("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1.0)];
+    let value = nanos as f64;
+    let (unit, factor) = units.into_iter().find(|(_, each)| value >= *each).unwrap_or(("ns", 1.0));
+    let value = value / factor;
+    let digits = if value >= 100.0 { 0 } else { 1 + usize::from(value < 10.0) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A whole number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
+    groups.join(",")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { what, sessions, idle, pipeline, threads, .. } = self;
+        let seconds = self.measured.as_secs_f64();
+        writeln!(
+            f,
+            "{what}: {sessions} sessions and {idle} idle ones, {pipeline} in flight on each, {threads} threads, {seconds:.1} s"
+        )?;
+        let rate =
+            self.rate.map_or(String::new(), |rate| format!(" of {} due", grouped(rate.into())));
+        let throughput = grouped(self.throughput() as u64);
+        writeln!(f, "answers    {:>14}   {throughput}/s{rate}", grouped(self.answers))?;
+        let bytes = |count: u64| format!("{:.1} MB", count as f64 / 1e6);
+        writeln!(
+            f,
+            "bytes      {:>14} out, {} in",
+            bytes(self.sent_bytes),
+            bytes(self.received_bytes)
+        )?;
+        write!(f, "latency   ")?;
+        for (name, percent) in PERCENTILES {
+            write!(f, " {name} {},", spelled(self.percentile(percent)))?;
+        }
+        writeln!(f, " max {}", spelled(self.latencies.max()))?;
+        writeln!(
+            f,
+            "errors     {:>14} wrong answers, {} sessions lost",
+            grouped(self.wrong),
+            grouped(self.lost)
+        )?;
+        if let (Some((pid, before, after)), Some((user, system))) =
+            (&self.server, self.server_cost())
+        {
+            let spent = (after.user + after.system).saturating_sub(before.user + before.system);
+            let share = spent.as_secs_f64() / seconds;
+            let memory = bytes(after.memory_bytes);
+            writeln!(
+                f,
+                "server     process {pid}: {share:.2} CPUs, {user:.2} us user and {system:.2} us kernel an answer, {memory}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub use tests::report;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::load::histogram;
+
+    /// Some answers, the n-th after n milliseconds.
+    pub fn report() -> Report {
+        let mut latencies = histogram();
+        (1..=1000).for_each(|millis| latencies.record(millis * 1_000_000).unwrap());
+        let usage = |millis| Usage {
+            user: Duration::from_millis(millis),
+            system: Duration::from_millis(3 * millis),
+            memory_bytes: 5_000_000,
+        };
+        Report {
+            what: "echo".to_string(),
+            sessions: 10,
+            idle: 5,
+            pipeline: 2,
+            rate: Some(600),
+            threads: 1,
+            measured: Duration::from_secs(2),
+            answers: 1000,
+            wrong: 0,
+            lost: 1,
+            sent_bytes: 64_000,
+            received_bytes: 64_000,
+            latencies,
+            server: Some((7, usage(100), usage(600))),
+            cut_short: None,
+        }
+    }
+
+    #[test]
+    fn the_table_says_all_of_it() {
+        let table = report().to_string();
+        for words in [
+            "10 sessions and 5 idle ones, 2 in flight on each",
+            "500/s of 600 due",
+            "p50 500 ms, p90 900 ms, p99 990 ms, p99.9 1.00 s, max 1.00 s",
+            "1 sessions lost",
+            "process 7: 1.00 CPUs, 500.00 us user and 1500.00 us kernel an answer, 5.0 MB",
+        ] {
+            assert!(table.contains(words), "'{words}' is not in:\n{table}");
+        }
+    }
+
+    #[test]
+    fn programs_are_told_the_same() {
+        let json = report().json();
+        assert_eq!(json["answers_per_second"], 500.0);
+        assert_eq!(json["server"]["memory_bytes"], 5_000_000);
+        let median = json["latency_us"]["p50"].as_f64().unwrap();
+        assert!((499_000.0..501_000.0).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn times_have_three_digits_and_numbers_have_commas() {
+        let spelled: Vec<String> = [0, 999, 1_234, 56_789, 999_000_000].map(spelled).into();
+        assert_eq!(spelled, ["0", "999 ns", "1.23 us", "56.8 us", "999 ms"]);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

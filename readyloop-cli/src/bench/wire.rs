@@ -1,0 +1,292 @@
+//! What is asked of each kind of server, and how its answers are counted.
+
+use std::fmt::Write as _;
+
+use readyloop::framers::LengthPrefixed;
+use readyloop::{Framer, Lines, Raw, Step};
+
+/// A protocol, from the side of who asks.
+pub trait Wire: Clone + Send + Sync + 'static {
+    /// Cuts answers.
+    type Framer: Framer + Send;
+
+    /// For one session.
+    fn framer(&self) -> Self::Framer;
+
+    /// Appends the request of this number.
+    fn ask(&self, number: u64, out: &mut Vec<u8>);
+
+    /// Counts what a frame brings; `partial` is the session's own memory.
+    fn read(&self, partial: &mut usize, frame: &[u8]) -> Answers;
+}
+
+/// What a frame brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answers {
+    /// Whole answers.
+    pub whole: usize,
+    /// Whether they are what they should be.
+    pub right: bool,
+}
+
+impl Answers {
+    const fn one(right: bool) -> Answers {
+        Answers { whole: 1, right }
+    }
+}
+
+/// Frames that come back as they were sent.
+#[derive(Clone)]
+pub struct Echo<F> {
+    framer: F,
+    payload: Vec<u8>,
+    request: Vec<u8>,
+}
+
+/// What a payload is made of: no line end, and no byte that another framing would take for one.
+fn payload(bytes: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(bytes).collect()
+}
+
+impl Echo<Raw> {
+    pub fn raw(bytes: usize) -> Echo<Raw> {
+        Echo { framer: Raw, payload: payload(bytes), request: payload(bytes) }
+    }
+}
+
+impl Echo<Lines> {
+    pub fn lines(bytes: usize) -> Echo<Lines> {
+        let request = [payload(bytes), b"\n".to_vec()].concat();
+        Echo { framer: Lines::new(bytes + 1), payload: payload(bytes), request }
+    }
+}
+
+impl Echo<LengthPrefixed> {
+    /// `None` if the prefix cannot spell so much.
+    pub fn length(framer: LengthPrefixed, bytes: usize) -> Option<Echo<LengthPrefixed>> {
+        let prefix = framer.encode(bytes)?;
+        let request = [prefix.as_slice(), &payload(bytes)].concat();
+        Some(Echo { framer, payload: payload(bytes), request })
+    }
+}
+
+/// How an echo's answers are counted.
+pub trait Count: Framer + Clone + Send + Sync + 'static {
+    fn count(payload: &[u8], partial: &mut usize, frame: &[u8]) -> Answers;
+}
+
+impl Count for Raw {
+    /// Bytes as they come: an answer is over when as many have come as were sent.
+    fn count(payload: &[u8], partial: &mut usize, frame: &[u8]) -> Answers {
+        let expected = payload.iter().cycle().skip(*partial);
+        let right = frame.iter().zip(expected).all(|(came, sent)| came == sent);
+        let came = *partial + frame.len();
+        *partial = came % payload.len();
+        Answers { whole: came / payload.len(), right }
+    }
+}
+
+impl Count for Lines {
+    fn count(payload: &[u8], _: &mut usize, frame: &[u8]) -> Answers {
+        Answers::one(frame == payload)
+    }
+}
+
+impl Count for LengthPrefixed {
+    fn count(payload: &[u8], _: &mut usize, frame: &[u8]) -> Answers {
+        Answers::one(frame == payload)
+    }
+}
+
+impl<F: Count> Wire for Echo<F> {
+    type Framer = F;
+
+    fn framer(&self) -> F {
+        self.framer.clone()
+    }
+
+    fn ask(&self, _: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request);
+    }
+
+    fn read(&self, partial: &mut usize, frame: &[u8]) -> Answers {
+        F::count(&self.payload, partial, frame)
+    }
+}
+
+/// One SET for nine GETs, on 10,000 keys.
+#[derive(Clone)]
+pub struct Kv {
+    value: Vec<u8>,
+}
+
+const KEYS: u64 = 10_000;
+const WRITES: u64 = 10;
+
+impl Kv {
+    pub fn new(bytes: usize) -> Kv {
+        Kv { value: payload(bytes) }
+    }
+}
+
+impl Wire for Kv {
+    type Framer = Replies;
+
+    fn framer(&self) -> Replies {
+        Replies
+    }
+
+    fn ask(&self, number: u64, out: &mut Vec<u8>) {
+        // Spread as by a die, and the same in every run.
+        let key = (number / WRITES).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % KEYS;
+        let key = format!("key:{key:06}");
+        let command =
+            if number.is_multiple_of(WRITES) { "*3\r\n$3\r\nSET" } else { "*2\r\n$3\r\nGET" };
+        out.extend_from_slice(format!("{command}\r\n${}\r\n{key}\r\n", key.len()).as_bytes());
+        if number.is_multiple_of(WRITES) {
+            out.extend_from_slice(format!("${}\r\n", self.value.len()).as_bytes());
+            out.extend_from_slice(&self.value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn read(&self, _: &mut usize, frame: &[u8]) -> Answers {
+        Answers::one(!frame.starts_with(b"-"))
+    }
+}
+
+/// Cuts the replies of RESP that GET and SET have: lines, and strings of any bytes.
+pub struct Replies;
+
+impl Framer for Replies {
+    fn next(&mut self, input: &mut [u8]) -> Step {
+        let Some(line) = input.iter().position(|byte| *byte == b'\n') else {
+            return Step::NeedMore { at_least: input.len() + 1 };
+        };
+        let end = match input[0] {
+            b'+' | b'-' | b':' | b'_' => line + 1,
+            b'$' => {
+                match str::from_utf8(&input[1..line]).ok().map(|text| text.trim_end().parse()) {
+                    Some(Ok(-1)) => line + 1,
+                    Some(Ok(bytes @ 0i64..)) => line + 1 + bytes as usize + 2,
+                    _ => return Step::Malformed("a bulk string without a length"),
+                }
+            }
+            _ => return Step::Malformed("not a reply of GET or SET"),
+        };
+        if end > input.len() {
+            return Step::NeedMore { at_least: end };
+        }
+        Step::Frame { frame: 0..end, consumed: end }
+    }
+}
+
+/// GET of a path, or POST of a body that comes back.
+#[derive(Clone)]
+pub struct Http {
+    request: Vec<u8>,
+}
+
+impl Http {
+    pub fn new(host: &str, body: Option<usize>) -> Http {
+        let mut request = String::new();
+        let failed = "writing to a string does not fail";
+        match body {
+            None => write!(request, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").expect(failed),
+            Some(bytes) => {
+                let head = "POST /echo HTTP/1.1\r\nHost:";
+                write!(request, "{head} {host}\r\nContent-Length: {bytes}\r\n\r\n").expect(failed);
+            }
+        }
+        let body = payload(body.unwrap_or(0));
+        Http { request: [request.into_bytes(), body].concat() }
+    }
+}
+
+impl Wire for Http {
+    type Framer = Responses;
+
+    fn framer(&self) -> Responses {
+        Responses
+    }
+
+    fn ask(&self, _: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request);
+    }
+
+    fn read(&self, _: &mut usize, frame: &[u8]) -> Answers {
+        Answers::one(frame.get(9) == Some(&b'2'))
+    }
+}
+
+/// Cuts responses that say how long they are.
+pub struct Responses;
+
+/// The longest head of a response, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+impl Framer for Responses {
+    fn next(&mut self, input: &mut [u8]) -> Step {
+        const END: &[u8] = b"\r\n\r\n";
+        let Some(head) = memchr::memmem::find(input, END) else {
+            if input.len() > HEAD_BYTES_MAX {
+                return Step::Malformed("a head without an end");
+            }
+            return Step::NeedMore { at_least: input.len() + 1 };
+        };
+        let length = input[..head].split(|byte| *byte == b'\n').find_map(|line| {
+            let (name, value) = line.split_at_checked(15)?;
+            name.eq_ignore_ascii_case(b"Content-Length:").then_some(value.trim_ascii())
+        });
+        let length = length.and_then(|digits| str::from_utf8(digits).ok()?.parse::<usize>().ok());
+        let Some(length) = length else { return Step::Malformed("no Content-Length") };
+        let end = head + END.len() + length;
+        if end > input.len() {
+            return Step::NeedMore { at_least: end };
+        }
+        Step::Frame { frame: 0..end, consumed: end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use readyloop::framers::{Order, Prefix, walk};
+
+    use super::*;
+
+    #[test]
+    fn an_echo_counts_what_comes_back_whole_however_it_is_cut() {
+        let raw = Echo::raw(10);
+        let stream = payload(10).repeat(3);
+        for cut in 1..stream.len() {
+            let mut partial = 0;
+            let (one, two) = stream.split_at(cut);
+            let answers = [raw.read(&mut partial, one), raw.read(&mut partial, two)];
+            assert_eq!(answers[0].whole + answers[1].whole, 3, "{cut}");
+            assert!(answers.iter().all(|answer| answer.right), "{cut}");
+        }
+        assert!(!raw.read(&mut 0, b"abcdefghiX").right);
+        let length = LengthPrefixed::new(Prefix::Two, Order::Big, 100);
+        let framed = Echo::length(length, 10).unwrap();
+        assert!(framed.read(&mut 0, &payload(10)).right && !framed.read(&mut 0, b"abc").right);
+        assert!(Echo::length(LengthPrefixed::new(Prefix::One, Order::Big, 999), 300).is_none());
+    }
+
+    #[test]
+    fn replies_and_responses_are_cut_the_same_at_every_byte() {
+        let replies = b"+OK\r\n$5\r\nhe\r\no\r\n$-1\r\n-ERR no\r\n:7\r\n";
+        walk::every_split(|| Replies, replies);
+        let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab\n\
+                        HTTP/1.1 404 Not Found\r\nX: y\r\nContent-Length:0\r\n\r\n";
+        walk::every_split(|| Responses, answers);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_right() {
+        let kv = Kv::new(3);
+        assert!(kv.read(&mut 0, b"+OK\r\n").right && !kv.read(&mut 0, b"-ERR x\r\n").right);
+        let http = Http::new("a", None);
+        assert!(http.read(&mut 0, b"HTTP/1.1 204 No Content").right);
+        assert!(!http.read(&mut 0, b"HTTP/1.1 500 Oh").right);
+    }
+}

@@ -1,0 +1,39 @@
+//! Why the program ends without having done what it was asked.
+
+use std::fmt;
+
+use readyloop::Error;
+
+/// Why, and whether other options would help.
+#[derive(Debug)]
+pub enum Failure {
+    /// The library's reason, or options that contradict each other.
+    Library(Error),
+    /// Something that others did not do.
+    Others(String),
+}
+
+impl Failure {
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Failure::Library(error) if error.is_settings() => 2,
+            Failure::Library(_) | Failure::Others(_) => 1,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Library(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Library(error) => error.fmt(f),
+            Failure::Others(why) => f.write_str(why),
+        }
+    }
+}

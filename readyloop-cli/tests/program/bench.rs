@@ -1,0 +1,130 @@
+//! `readyloop bench` against servers that we know.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::program::{Ended, Folder, Server, run};
+
+/// Runs it for a short time against this server; what it measured, and how it ended.
+fn bench(kind: &str, server: &Server, options: &[&str]) -> (Value, Ended) {
+    let folder = Folder::new(&format!("bench-{}", server.addresses()[0]));
+    let json = format!("{}/report.json", folder.path());
+    let target = server.addresses()[0];
+    let duration: &[&str] =
+        if options.contains(&"--duration") { &[] } else { &["--duration", "200ms"] };
+    let fixed = [&["bench", kind, "--target", target, "--json", &json], duration].concat();
+    let ended = run(&[&fixed[..], options].concat());
+    let report = fs::read_to_string(&json).ok().map(|text| serde_json::from_str(&text).unwrap());
+    (report.unwrap_or_default(), ended)
+}
+
+#[test]
+fn every_kind_of_server_is_asked_and_its_answers_are_right() {
+    let kinds: [(&str, &str, &[&str]); 6] = [
+        ("echo", "raw", &["--framing", "raw", "--size", "10k"]),
+        ("echo", "lines", &["--framing", "lines", "--size", "0"]),
+        ("echo", "length:2le", &["--framing", "length:2le", "--pipeline", "8"]),
+        ("kv", "", &["--pipeline", "16", "--threads", "2"]),
+        ("http", "", &[]),
+        ("http", "", &["--size", "1k", "--rate", "2000"]),
+    ];
+    for (kind, framing, options) in kinds {
+        let framed = ["--framing", framing];
+        let server = Server::start(kind, if framing.is_empty() { &[] } else { &framed });
+        let (report, ended) = bench(kind, &server, &[options, &["--sessions", "10"]].concat());
+        assert_eq!(ended.code, Some(0), "{kind} {options:?}: {ended:?}");
+        assert!(report["answers"].as_u64().unwrap() > 10, "{report}");
+        assert_eq!((&report["wrong"], &report["lost"]), (&0.into(), &0.into()), "{report}");
+        let table = ended.stdout;
+        assert!(table.contains(" answers") || table.contains("answers "), "{table}");
+        server.stop();
+    }
+}
+
+#[test]
+fn an_open_loop_counts_from_when_a_request_was_due_and_a_closed_one_does_not() {
+    for (rate, sees_it) in [(["--rate", "1000"], true), (["--sessions", "1"], false)] {
+        let server = Server::start("echo", &[]);
+        server.signal(Signal::STOP);
+        let report = thread::scope(|scope| {
+            // Callers are taken by the kernel meanwhile, and answered by nobody.
+            let measured = scope
+                .spawn(|| bench("echo", &server, &[&rate[..], &["--duration", "600ms"]].concat()));
+            // This long is the stall.
+            thread::sleep(Duration::from_millis(300));
+            server.signal(Signal::CONT);
+            measured.join().unwrap().0
+        });
+        let p90 = report["latency_us"]["p90"].as_f64().unwrap();
+        assert_eq!(p90 > 50_000.0, sees_it, "{report}");
+        server.stop();
+    }
+}
+
+#[test]
+fn one_process_holds_more_sessions_than_one_descriptor_table() {
+    let server = Server::start("echo", &[]);
+    let line = format!(
+        "ulimit -n 200 && exec {} bench echo --target {} --duration 100ms --sessions 10 --idle 700",
+        env!("CARGO_BIN_EXE_readyloop"),
+        server.addresses()[0]
+    );
+    let ended = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let table = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        table.contains("10 sessions and 700 idle ones") && table.contains(" 6 threads"),
+        "{table}"
+    );
+    assert_eq!(ended.status.code(), Some(0));
+    server.stop();
+}
+
+#[test]
+fn the_latencies_and_what_the_server_costs_are_told() {
+    let server = Server::start("echo", &[]);
+    let folder = Folder::new("plot");
+    let plot = format!("{}/plot.svg", folder.path());
+    let pid = server.pid().to_string();
+    let (report, ended) = bench("echo", &server, &["--plot", &plot, "--pid", &pid]);
+    assert!(fs::read_to_string(plot).unwrap().contains("<polyline "), "{ended:?}");
+    assert!(report["server"]["memory_bytes"].as_u64().unwrap() > 100_000, "{report}");
+    assert!(ended.stdout.contains(&format!("server     process {pid}: ")), "{}", ended.stdout);
+    server.stop();
+}
+
+#[test]
+fn a_server_that_is_not_there_or_goes_away_is_an_error() {
+    let server = Server::start("echo", &["--framing", "raw"]);
+    let (report, ended) = bench("kv", &server, &[]);
+    assert_eq!(ended.code, Some(1), "it repeats what we say, which is no reply: {ended:?}");
+    assert!(ended.stderr.contains("the sessions were lost: malformed"), "{}", ended.stderr);
+    assert_eq!(report["lost"], 100, "{report}");
+    let target = server.addresses()[0].to_string();
+    server.stop();
+    let ended = run(&["bench", "echo", "--target", &target]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("with 0 sessions open, one more could not be: "), "{ended:?}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_a_way_out() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["echo", "--framing", "raw", "--size", "0"], "make it at least 1"),
+        (&["echo", "--framing", "length:1", "--size", "300"], "cannot spell --size 300"),
+        (&["kv", "--idle", "10000000", "--threads", "1"], "make --threads at least"),
+        (&["http", "--sessions", "0"], "not a whole number from 1"),
+        (&["echo", "--target", "nowhere"], "is not an address"),
+    ];
+    for (options, words) in cases {
+        let target = ["--target", "127.0.0.1:1"];
+        let target: &[&str] = if options.contains(&"--target") { &[] } else { &target };
+        let ended = run(&[&["bench"], options, target].concat());
+        assert_eq!(ended.code, Some(2), "{options:?}: {ended:?}");
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
