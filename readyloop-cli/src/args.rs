@@ -33,6 +33,46 @@ pub enum Command {
     /// Ask a server for as long as is said, and tell how fast it answered
     #[command(subcommand)]
     Bench(Bench),
+    /// See what idle sessions cost: select, poll and epoll, with more and more of them
+    #[command(after_help = COMPARE_NOTES)]
+    Compare(CompareOptions),
+}
+
+const COMPARE_NOTES: &str = "\
+Each point is a server process of its own, serve echo, asked by --active sessions, one request in flight
+on each, while the others are only there. Rounds are interleaved, medians are told. Where one thread's
+descriptors (RLIMIT_NOFILE) do not suffice, the server has several reactors with a table each; then each
+of them watches its share.
+
+Exit status: 0 measured, 1 a server or its load failed, 2 the options must change.";
+
+/// What `compare` is told.
+#[derive(clap::Args)]
+pub struct CompareOptions {
+    /// Which pollers, by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "select,poll,epoll")]
+    #[arg(value_parser = one_of(&Poller::NAMES))]
+    pub pollers: Vec<Poller>,
+
+    /// How many idle sessions, by commas
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "0,1000,10000,100000")]
+    pub idle: Vec<u32>,
+
+    /// Sessions that ask
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 100)]
+    pub active: u32,
+
+    /// For how long each point is measured
+    #[arg(long, value_name = "DUR", default_value_t = Span(Duration::from_secs(2)))]
+    pub duration: Span,
+
+    /// How often each point is measured
+    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 3)]
+    pub rounds: u32,
+
+    /// Write compare.csv and compare.svg there [default: none are written]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -292,6 +332,10 @@ pub struct ServerOptions {
     /// Whether readiness is told while it lasts, or once when it begins (epoll only)
     #[arg(long, default_value = "level", value_parser = one_of(&Trigger::NAMES))]
     pub trigger: Trigger,
+
+    /// Measure how long wait calls take, for the totals that -v logs at the end
+    #[arg(long)]
+    pub measure_waits: bool,
 
     /// Callers that the kernel lets wait to be accepted [default: net.core.somaxconn, the most]
     #[arg(long, value_name = "N", value_parser = units::count)]

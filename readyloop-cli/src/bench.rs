@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use readyloop::framers::LengthPrefixed;
+use readyloop::framers::{LengthPrefixed, Order, Prefix};
 use readyloop::{Accepting, Address, Error, FdTables, Limits, Remote, Server, Topology};
 use rustix::process::{Resource, getrlimit};
 
@@ -28,7 +28,7 @@ use crate::framing::Framing;
 
 use load::{Event, Load, Plan, Start, histogram};
 use process::Usage;
-use report::Report;
+pub use report::Report;
 use wire::{Echo, Http, Kv, Wire};
 
 const ECHO_BYTES: usize = 64;
@@ -66,6 +66,13 @@ pub fn run(bench: &Bench) -> Result<()> {
         }
     };
     tell(&report, options)
+}
+
+/// Asks for an echo behind lengths, and prints nothing.
+pub fn echo(what: &str, options: &BenchOptions) -> Result<Report> {
+    let framer = LengthPrefixed::new(Prefix::Four, Order::Big, ECHO_BYTES);
+    let echo = Echo::length(framer, ECHO_BYTES).expect("four bytes spell it");
+    measure(what, options, echo)
 }
 
 /// Prints the table, and writes the files that were asked for.

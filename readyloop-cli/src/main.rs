@@ -9,6 +9,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod echo;
 mod failure;
 mod framing;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let end = match &args.command {
         Command::Serve(service) => serve_one(service).map_err(Failure::from),
         Command::Bench(bench) => bench::run(bench),
+        Command::Compare(options) => compare::run(options),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

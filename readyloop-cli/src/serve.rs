@@ -46,6 +46,7 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
         .pin(options.topology.pin)
         .poller(options.poller)
         .trigger(options.trigger)
+        .measure_waits(options.measure_waits)
         .stop_on_signals()
         .on_incident(move |incident| match incident {
             Incident::Ended { stats } => total(&sum).add(&stats),
@@ -99,7 +100,7 @@ fn totals(stats: &Stats) -> String {
     let closed = if closed.is_empty() { "none".to_string() } else { closed.join(", ") };
     format!(
         "{} sessions (closed: {closed}), {} refused, {} frames, {} bytes in with {} reads, \
-         {} bytes out with {} writes, {} pauses, {} turns",
+         {} bytes out with {} writes, {} pauses, {} turns{}",
         stats.opened,
         stats.refused_by_limit + stats.refused_by_descriptors,
         stats.frames,
@@ -108,8 +109,21 @@ fn totals(stats: &Stats) -> String {
         stats.sent_bytes,
         stats.sends,
         stats.pauses,
-        stats.turns
+        stats.turns,
+        waits(stats)
     )
+}
+
+/// What stands before and behind the length of a wait call, for whoever reads the totals.
+pub const WAITED: (&str, &str) = (", ", " us in a wait call (median)");
+
+/// How long a wait call took, if that was measured.
+fn waits(stats: &Stats) -> String {
+    if stats.waits.count() == 0 {
+        return String::new();
+    }
+    let micros = stats.waits.quantile(0.5).as_secs_f64() * 1e6;
+    format!("{}{micros:.1}{}", WAITED.0, WAITED.1)
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 //! counted where it is made; that is how a test knows what a message costs.
 
 use crate::close::CloseReason;
+use crate::durations::Durations;
 
 /// Totals of one reactor since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Turns taken.
     pub turns: u64,
+    /// How long each wait call took, if that is measured (`Builder::measure_waits`).
+    pub waits: Durations,
     /// Entries of ready lists.
     pub events: u64,
     /// Events for sessions that had ended.
@@ -67,6 +70,7 @@ impl Stats {
         // In one piece, so that a new count cannot be forgotten here.
         let Stats {
             turns,
+            waits,
             events,
             events_stale,
             opened,
@@ -91,6 +95,7 @@ impl Stats {
             closed,
         } = other;
         self.turns += turns;
+        self.waits.add(waits);
         self.events += events;
         self.events_stale += events_stale;
         self.opened += opened;

@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 11] = [
         "census",
         "clock",
         "close",
+        "durations",
         "envelope",
         "error",
         "group",
@@ -42,7 +43,7 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 17] = [
+const WORDS: [(&str, &str); 18] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
@@ -60,6 +61,7 @@ const WORDS: [(&str, &str); 17] = [
     ("page", "id"),
     ("readiness", "id"),
     ("stats", "close"),
+    ("stats", "durations"),
 ];
 
 /// Only these modules may name the two kernels behind the seam.

@@ -76,7 +76,7 @@ impl Plan {
 }
 
 /// Connects that one thread has on their way.
-const DIALS: usize = 64;
+const DIALS: usize = 512;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sessions from one address: far fewer than it has ports (ip(7), `ip_local_port_range`), because the
 /// kernel looks for a free one, and the search grows long when most are taken.

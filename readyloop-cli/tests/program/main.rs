@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests, also what stands outside of a test")]
 
 mod bench;
+mod compare;
 mod echo;
 mod http;
 mod kv;

@@ -78,6 +78,7 @@ pub struct Reactor<K: Kernel, H: Host> {
     rearms: Vec<SessionId>,
     stage: Stage,
     report: Report,
+    measures_waits: bool,
 }
 
 impl<K: Kernel, H: Host> Reactor<K, H> {
@@ -86,7 +87,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// # Errors
     /// Limits that contradict each other, or a poller that does not take the listeners.
     pub fn new(mut kernel: K, setup: Setup<K>, host: H) -> Result<Reactor<K, H>> {
-        let Setup { number, listeners, limits, remote, report, callers, census } = setup;
+        let Setup { number, listeners, limits, remote, report, measures_waits, callers, census } =
+            setup;
         limits.check()?;
         let now = kernel.now();
         let edge = kernel.trigger() == Trigger::Edge;
@@ -110,6 +112,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             rearms: Vec::new(),
             stage: Stage::Running,
             report,
+            measures_waits,
             limits,
         };
         reactor.guard(SessionId::NONE, |host, sessions| host.start(sessions));
@@ -166,7 +169,13 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             true => Some(Duration::ZERO),
             false => self.sleep_at_most(),
         };
-        self.kernel.wait(timeout).map_err(|errno| Error::system("waiting for events", errno))
+        let begin = self.measures_waits.then(|| self.kernel.now());
+        let waited = self.kernel.wait(timeout);
+        if let Some(begin) = begin {
+            let waited = self.kernel.now().since(begin);
+            self.sessions.stats.waits.note(waited);
+        }
+        waited.map_err(|errno| Error::system("waiting for events", errno))
     }
 
     #[inline]

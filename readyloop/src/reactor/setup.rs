@@ -22,6 +22,8 @@ pub struct Setup<K: Kernel> {
     pub limits: Limits,
     /// Told of incidents, on the reactor's thread.
     pub report: Report,
+    /// Whether the time inside each wait call is measured, at the cost of one more look at the clock.
+    pub measures_waits: bool,
     pub(super) number: usize,
     pub(super) remote: Remote,
     pub(super) callers: Arc<Mailbox<Caller<K::Socket>>>,
@@ -93,7 +95,16 @@ impl<K: Kernel> Setup<K> {
         let callers = Mailbox::new(usize::MAX, remote.letters(number).bell().clone());
         let listeners = Vec::new();
         let callers = Arc::new(callers);
-        Setup { listeners, limits, report: nobody(), number, remote, callers, census }
+        Setup {
+            listeners,
+            limits,
+            report: nobody(),
+            measures_waits: false,
+            number,
+            remote,
+            callers,
+            census,
+        }
     }
 
     /// Lanes on which this reactor's sessions come to this many workers: its host, instead of a

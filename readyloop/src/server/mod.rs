@@ -41,6 +41,7 @@ struct Settings {
     signals: bool,
     pin: bool,
     report: Report,
+    measures_waits: bool,
 }
 
 /// A server that has its addresses, and serves when it is [`run`](Server::run). Callers that come
@@ -71,6 +72,7 @@ impl Server {
             signals: false,
             pin: false,
             report: Arc::new(|_| {}),
+            measures_waits: false,
         };
         Builder {
             listen: Vec::new(),
@@ -189,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Measures how long each wait call takes (`Stats::waits`): asleep, and looking for who is ready.
+    /// It costs each turn two more looks at the clock.
+    pub fn measure_waits(mut self, measure: bool) -> Builder {
+        self.settings.measures_waits = measure;
+        self
+    }
+
     /// Drains on SIGINT and SIGTERM; the second one stops at once. Signals belong to the whole
     /// process, so this is asked for and never assumed. When the server has ended, the two signals
     /// are ignored: what they did before is not restored.
@@ -250,6 +259,7 @@ fn one_reactor(settings: &Settings, limits: Limits) -> Result<(Linux, Setup<Linu
     let addresses = listeners.iter().map(Listener::local_address).collect();
     let mut setup = Setup::new(&kernel, listeners, limits);
     setup.report = settings.report.clone();
+    setup.measures_waits = settings.measures_waits;
     Ok((kernel, setup, addresses))
 }
 

@@ -47,7 +47,10 @@ impl Multi {
         let (mut setups, mut acceptor) =
             Setup::several(&known, crate::kernel::Kernel::waker(&kernel), limits);
         acceptor.report = settings.report.clone();
-        setups.iter_mut().for_each(|setup| setup.report = settings.report.clone());
+        for setup in &mut setups {
+            setup.report = settings.report.clone();
+            setup.measures_waits = settings.measures_waits;
+        }
         let (mut reserved, mut fd_tables) = (Vec::new(), FdTables::Shared);
         match accept {
             Accepting::Handoff(balance) => {

@@ -208,6 +208,28 @@ fn every_thread_of_a_server_says_what_it_did_when_it_ends() {
     }
 }
 
+#[test]
+fn wait_calls_are_measured_where_that_is_asked_for() {
+    for (topology, measures) in [(Topology::Single, true), (SHARED, true), (HANDOFF, false)] {
+        let (sender, incidents) = channel();
+        let builder = Server::builder().listen("127.0.0.1:0").topology(topology);
+        let builder = builder.measure_waits(measures).on_incident(move |incident| {
+            if let Incident::Ended { stats } = incident {
+                sender.send((stats.turns, stats.waits.count())).unwrap();
+            }
+        });
+        let mut server = Running::serve_as(builder, None);
+        drop(caller(&server));
+        server.remote.stop();
+        server.join();
+        let counts: Vec<(u64, u64)> = incidents.try_iter().collect();
+        // The acceptor takes turns too, and its waits are nobody's bytes.
+        let measured = counts.iter().filter(|(turns, waits)| *turns > 0 && waits == turns).count();
+        let reactors = if topology == Topology::Single { 1 } else { 2 };
+        assert_eq!(measured, if measures { reactors } else { 0 }, "{topology:?}: {counts:?}");
+    }
+}
+
 /// Everybody is in one group, and every frame goes to all.
 struct Everybody(Group);
 

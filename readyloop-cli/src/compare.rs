@@ -1,0 +1,284 @@
+//! `readyloop compare`: what idle sessions cost a server, by the call that tells it who is ready.
+//!
+//! It is the experiment behind epoll: so many busy sessions, more and more idle ones, one server
+//! process for each point, asked by `bench` in this process.
+
+mod plot;
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use readyloop::{Poller, Trigger};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
+
+use crate::args::{BenchOptions, CompareOptions};
+use crate::bench;
+use crate::failure::Failure;
+use crate::serve::WAITED;
+use crate::units::Span;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// One way to wait, with so many idle sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Point {
+    pub poller: Poller,
+    pub trigger: Trigger,
+    pub idle: u32,
+    /// How many reactors share the sessions.
+    pub reactors: usize,
+}
+
+/// What was measured at a point, medians of the rounds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// Messages for each second.
+    pub throughput: f64,
+    /// The server's CPU time for a message, in microseconds.
+    pub cost_us: f64,
+    /// In microseconds.
+    pub p99_us: f64,
+    /// How long a wait call took, asleep or looking, in microseconds: the median.
+    pub wait_us: f64,
+}
+
+/// Measures, prints the table, and writes the files that were asked for.
+pub fn run(options: &CompareOptions) -> Result<()> {
+    if let Some(folder) = &options.out {
+        // Before an hour is spent, and not after it.
+        std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    }
+    let points = points(options);
+    let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); points.len()];
+    for round in 0..options.rounds {
+        for (nth, point) in points.iter().enumerate() {
+            let count = points.len();
+            progress(&format!(
+                "round {}, point {} of {count}: {}",
+                round + 1,
+                nth + 1,
+                name(point)
+            ));
+            rounds[nth].push(measure(point, options)?);
+        }
+    }
+    progress("");
+    let medians: Vec<(Point, Measured)> =
+        points.into_iter().zip(rounds.iter().map(|rounds| median(rounds))).collect();
+    // A reader who has gone away has read enough.
+    let _gone = write!(io::stdout(), "{}", table(options, &medians));
+    if let Some(folder) = &options.out {
+        let csv = folder.join("compare.csv");
+        std::fs::write(&csv, spreadsheet(options, &medians))
+            .map_err(|error| cannot_write(&csv, &error))?;
+        let svg = folder.join("compare.svg");
+        plot::draw(options.active, &medians, &svg).map_err(|error| cannot_write(&svg, &error))?;
+    }
+    Ok(())
+}
+
+fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    readyloop::Error::settings(format!("--out: {} cannot be written: {error}", path.display()))
+        .into()
+}
+
+fn progress(text: &str) {
+    use std::io::IsTerminal;
+    if io::stderr().is_terminal() {
+        // Nobody has to see it.
+        let _unseen = write!(io::stderr(), "\r\x1b[K{text}");
+    }
+}
+
+/// Descriptors that a reactor needs besides its sessions'.
+const DESCRIPTORS_BESIDE: usize = 64;
+/// Callers are spread by the kernel, and not evenly: so much room is left.
+const SPREAD: f64 = 1.15;
+
+/// All points, those of one number of idle sessions after those of a smaller one.
+fn points(options: &CompareOptions) -> Vec<Point> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let each =
+        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_BESIDE).max(1);
+    let reactors = |idle: u32| {
+        let sessions = (idle + options.active) as usize;
+        if sessions <= each { 1 } else { (sessions as f64 * SPREAD / each as f64).ceil() as usize }
+    };
+    let mut idle = options.idle.clone();
+    idle.sort_unstable();
+    let triggers = |poller: Poller| match poller {
+        Poller::Epoll => vec![Trigger::Level, Trigger::Edge],
+        _ => vec![Trigger::Level],
+    };
+    let ways = |idle: u32| {
+        options.pollers.iter().flat_map(move |poller| {
+            let point =
+                move |trigger| Point { poller: *poller, trigger, idle, reactors: reactors(idle) };
+            triggers(*poller).into_iter().map(point)
+        })
+    };
+    idle.into_iter().flat_map(ways).collect()
+}
+
+/// What a way to wait is called.
+pub fn name(point: &Point) -> String {
+    match point.poller {
+        Poller::Epoll => format!("epoll {}", point.trigger),
+        poller => poller.to_string(),
+    }
+}
+
+/// A server in a process of its own; ended when it is dropped.
+struct Server {
+    child: Child,
+    target: String,
+}
+
+impl Server {
+    fn start(point: &Point) -> Result<Server> {
+        let failed = |what: &str, error: io::Error| Failure::Others(format!("{what}: {error}"));
+        let program =
+            std::env::current_exe().map_err(|error| failed("finding this program", error))?;
+        let mut command = Command::new(program);
+        command.args(["serve", "echo", "--listen", "127.0.0.1:0", "-v", "--measure-waits"]);
+        command.args([
+            "--poller",
+            &point.poller.to_string(),
+            "--trigger",
+            &point.trigger.to_string(),
+        ]);
+        if point.reactors > 1 {
+            command.args(["--topology", "multi", "--accept", "reuseport"]);
+            command.args(["--fd-tables", "per-reactor", "--reactors", &point.reactors.to_string()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| failed("starting a server", error))?;
+        let mut ready = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let read = BufReader::new(stdout).read_line(&mut ready);
+            read.map_err(|error| failed("waiting for a server", error))?;
+        }
+        let target = ready.split(' ').nth(3).map(str::to_string);
+        match target {
+            Some(target) => Ok(Server { child, target }),
+            None => {
+                Err(Failure::Others(format!("a server does not start: '{}'", ready.trim_end())))
+            }
+        }
+    }
+
+    /// Ends it; how many microseconds a wait call took, at the median.
+    fn end(mut self) -> Option<f64> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).ok()?;
+        let mut log = String::new();
+        self.child.stderr.take()?.read_to_string(&mut log).ok()?;
+        let (before, _) = log.rsplit_once(WAITED.1)?;
+        let (_, micros) = before.rsplit_once(WAITED.0)?;
+        micros.parse().ok()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already if all went well.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+fn measure(point: &Point, options: &CompareOptions) -> Result<Measured> {
+    let server = Server::start(point)?;
+    let asked = BenchOptions {
+        target: server.target.clone(),
+        sessions: options.active,
+        idle: point.idle,
+        size: None,
+        pipeline: 1,
+        duration: Span(options.duration.0),
+        rate: None,
+        threads: None,
+        pid: Some(server.child.id()),
+        json: None,
+        plot: None,
+    };
+    let report = bench::echo(&name(point), &asked)?;
+    if let Some(why) = &report.cut_short {
+        return Err(Failure::Others(format!(
+            "{} with {} idle sessions: {why}",
+            name(point),
+            point.idle
+        )));
+    }
+    let (user, system) = report.server_cost().unwrap_or_default();
+    let unread = || Failure::Others("a server did not tell its totals".to_string());
+    let wait_us = server.end().ok_or_else(unread)?;
+    Ok(Measured {
+        throughput: report.throughput(),
+        cost_us: user + system,
+        p99_us: report.percentile(99.0) as f64 / 1e3,
+        wait_us,
+    })
+}
+
+fn median(rounds: &[Measured]) -> Measured {
+    let of = |field: fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(field).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Measured {
+        throughput: of(|each| each.throughput),
+        cost_us: of(|each| each.cost_us),
+        p99_us: of(|each| each.p99_us),
+        wait_us: of(|each| each.wait_us),
+    }
+}
+
+/// The throughput of the same way to wait with the fewest idle sessions.
+fn base(point: &Point, all: &[(Point, Measured)]) -> f64 {
+    let same = |other: &Point| (other.poller, other.trigger) == (point.poller, point.trigger);
+    all.iter().find(|(other, _)| same(other)).map_or(1.0, |(_, measured)| measured.throughput)
+}
+
+/// For people.
+fn table(options: &CompareOptions, all: &[(Point, Measured)]) -> String {
+    let mut text = format!(
+        "{} busy sessions, 64-byte echo, medians of {} rounds of {}\n",
+        options.active, options.rounds, options.duration
+    );
+    text.push_str("  idle  reactors  poller       messages/s  of its best  CPU us/message   p99 us  us/wait call\n");
+    for (point, measured) in all {
+        writeln!(
+            text,
+            "{:>6}  {:>8}  {:<11} {:>11.0}  {:>11.2}  {:>14.2}  {:>7.0}  {:>12.1}",
+            point.idle,
+            point.reactors,
+            name(point),
+            measured.throughput,
+            measured.throughput / base(point, all),
+            measured.cost_us,
+            measured.p99_us,
+            measured.wait_us,
+        )
+        .expect("writing to a string does not fail");
+    }
+    text
+}
+
+/// For programs.
+fn spreadsheet(options: &CompareOptions, all: &[(Point, Measured)]) -> String {
+    let mut text = "poller,trigger,active,idle,reactors,messages_per_second,cpu_us_per_message,p99_us,us_per_wait_call\n".to_string();
+    for (point, measured) in all {
+        let Point { poller, trigger, idle, reactors } = point;
+        let Measured { throughput, cost_us, p99_us, wait_us } = measured;
+        writeln!(
+            text,
+            "{poller},{trigger},{},{idle},{reactors},{throughput:.0},{cost_us:.3},{p99_us:.1},{wait_us:.1}",
+            options.active
+        )
+        .expect("writing to a string does not fail");
+    }
+    text
+}

@@ -1,0 +1,41 @@
+//! `readyloop compare`, with few sessions: what it tells and what it writes.
+
+use std::fs;
+
+use crate::program::{Folder, run};
+
+#[test]
+fn every_way_to_wait_is_measured_at_every_number_of_idle_sessions() {
+    let folder = Folder::new("compare");
+    let fixed = ["compare", "--active", "5", "--rounds", "1", "--duration", "50ms"];
+    let ended = run(&[&fixed[..], &["--idle", "20,0", "--out", folder.path()]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let csv = fs::read_to_string(folder.0.join("compare.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    let ways: Vec<String> =
+        rows.iter().map(|row| format!("{} {} {}", row[0], row[1], row[3])).collect();
+    let expected = ["select level", "poll level", "epoll level", "epoll edge"];
+    let expected: Vec<String> =
+        ["0", "20"].iter().flat_map(|idle| expected.map(|way| format!("{way} {idle}"))).collect();
+    assert_eq!(ways, expected);
+    for row in &rows {
+        let numbers: Vec<f64> = row[5..].iter().map(|text| text.parse().unwrap()).collect();
+        assert!(numbers.iter().all(|number| *number > 0.0), "{row:?}");
+        assert!(ended.stdout.contains(&format!(" {} ", row[5])), "{}", ended.stdout);
+    }
+    let svg = fs::read_to_string(folder.0.join("compare.svg")).unwrap();
+    assert!(svg.contains("epoll edge") && svg.matches("<polyline ").count() >= 4);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    for (options, words) in [
+        (["--pollers", "kqueue"], "[possible values: epoll, poll, select]"),
+        (["--idle", "many"], "invalid value 'many'"),
+        (["--out", "/proc/none"], "--out: /proc/none cannot be written"),
+    ] {
+        let ended = run(&[&["compare"], &options[..]].concat());
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
