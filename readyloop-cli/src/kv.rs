@@ -67,6 +67,7 @@ pub fn serve(options: &KvOptions) -> Result<()> {
     check_that_a_value_fits(&bounds, options)?;
     let server = Arc::new(Server::new(
         command_bytes_max,
+        bounds.reply_bytes_max,
         options.max_memory.map(|bytes| bytes.0),
         settings(options, command_bytes_max),
         options.server.how(),
@@ -209,8 +210,8 @@ impl Kv {
         ask.answer(&mut Visit { held, server: &self.server, client, context });
         if self.out.len() > self.bounds.reply_bytes_max {
             self.out.clear();
-            let words = b"ERR reply exceeds maximum allowed size (--send-max)";
-            Reply::new(&mut self.out, client.protocol).error(words);
+            let text = Fault::ReplyTooLong.text();
+            Reply::new(&mut self.out, client.protocol).error(text.as_bytes());
         }
     }
 

@@ -76,6 +76,15 @@ impl<'a> Ask<'a> {
         Fault::Arity(format!("{}|{name}", self.command.name).into())
     }
 
+    /// Who writes replies of many values asks after each whether there is room for more.
+    #[inline]
+    pub fn check_room(&self, visit: &Visit<'_, '_>) -> Answer {
+        if self.reply.written_bytes() <= visit.server.reply_bytes_max {
+            return Ok(());
+        }
+        Err(Fault::ReplyTooLong)
+    }
+
     /// All is said when no argument is left.
     pub fn end(&self, subcommand: &str) -> Answer {
         if self.arguments.len() == 0 { Ok(()) } else { Err(self.subcommand_arity(subcommand)) }

@@ -19,6 +19,8 @@ pub enum Fault {
     ExpireTime(&'static str),
     /// Too few arguments, or too many, for the command of this name.
     Arity(Cow<'static, str>),
+    /// No queue can hold the answer.
+    ReplyTooLong,
     /// Other words.
     Words(Cow<'static, str>),
 }
@@ -45,6 +47,7 @@ impl Fault {
             Fault::Arity(name) => {
                 format!("ERR wrong number of arguments for '{name}' command").into()
             }
+            Fault::ReplyTooLong => "ERR reply exceeds maximum allowed size (--send-max)".into(),
             Fault::Words(words) => words.clone(),
         }
     }

@@ -25,6 +25,8 @@ pub struct Server {
     clients: Mutex<Clients>,
     /// The longest value, and the longest transaction, in bytes.
     pub value_bytes_max: usize,
+    /// The longest reply to one command, in bytes.
+    pub reply_bytes_max: usize,
     /// How many bytes keys and values may take.
     pub bytes_max: Option<usize>,
     /// What CONFIG GET tells.
@@ -38,6 +40,7 @@ impl Server {
     /// Without clients.
     pub fn new(
         value_bytes_max: usize,
+        reply_bytes_max: usize,
         bytes_max: Option<usize>,
         settings: Fields,
         how: String,
@@ -46,6 +49,7 @@ impl Server {
             channels: Mutex::default(),
             clients: Mutex::default(),
             value_bytes_max,
+            reply_bytes_max,
             bytes_max,
             settings,
             how,

@@ -199,11 +199,12 @@ fn add(by: i64, ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
 
 pub fn mget(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     ask.reply.array(ask.arguments.len());
-    for key in &mut ask.arguments {
+    while let Some(key) = ask.arguments.next() {
         match visit.held.get(key) {
             Some(value) => ask.reply.bulk(value),
             None => ask.reply.null(),
         }
+        ask.check_room(visit)?;
     }
     Ok(())
 }

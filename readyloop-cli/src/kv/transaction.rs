@@ -56,6 +56,7 @@ pub fn exec(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     if transaction.is_broken {
         return Err(Fault::words("EXECABORT Transaction discarded because of previous errors."));
     }
+    let (begin, mut outcome) = (ask.reply.written_bytes(), Ok(()));
     ask.reply.array(transaction.commands.len());
     while let Some(frame) = transaction.commands.next() {
         let mut arguments = Arguments::of_array(frame);
@@ -65,6 +66,11 @@ pub fn exec(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
         // HELLO may have been among those before it.
         reply.set_protocol(visit.client.protocol);
         Ask { command, arguments, reply, now: ask.now }.answer(visit);
+        // All of it is done, also when there is no room to say so.
+        if let Err(fault) = ask.check_room(visit) {
+            ask.reply.truncate(begin);
+            outcome = Err(fault);
+        }
     }
-    Ok(())
+    outcome
 }

@@ -124,6 +124,26 @@ fn an_answer_that_no_queue_can_hold_is_refused_and_the_client_goes_on() {
 }
 
 #[test]
+fn an_answer_that_would_be_endless_is_refused_before_it_is_written() {
+    let server = Server::start("kv", &["--max-frame", "1m", "--send-max", "2m"]);
+    let mut client = server.client();
+    client.ask(&format!("SET k {}", "x".repeat(500_000)));
+    let before = server.peak_bytes();
+    // A gigabyte, asked for in 14 kB: by one command, and by many that are done at once.
+    let refused = "-ERR reply exceeds maximum allowed size (--send-max)";
+    assert_eq!(client.ask(&format!("MGET{}", " k".repeat(2_000))), refused);
+    client.ask("MULTI");
+    client.send((array("GET k") + &array("INCR n")).repeat(2_000).as_bytes());
+    (0..4_000).for_each(|_| assert_eq!(client.reply(), "+QUEUED"));
+    assert_eq!(client.ask("EXEC"), refused);
+    assert_eq!(client.ask("GET n"), "$4 2000", "all of it was done");
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes");
+    drop(client);
+    server.stop();
+}
+
+#[test]
 fn a_client_that_does_not_read_gets_its_answers_when_it_does_in_every_way() {
     const COMMANDS: usize = 1_000;
     for way in every_way() {
