@@ -10,8 +10,7 @@ mod process;
 mod report;
 mod wire;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +24,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::args::{Bench, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
+use crate::progress::Progress;
 
 use load::{Event, Load, Plan, Start, histogram};
 use process::Usage;
@@ -81,20 +81,17 @@ fn tell(report: &Report, options: &BenchOptions) -> Result<()> {
     let _gone = write!(io::stdout(), "{report}");
     if let Some(path) = &options.json {
         let text = format!("{:#}\n", report.json());
-        std::fs::write(path, text).map_err(|error| cannot_write("--json", path, &error))?;
+        std::fs::write(path, text)
+            .map_err(|error| Failure::cannot_write("--json", path, &error))?;
     }
     if let Some(path) = &options.plot {
-        plot::draw(report, path).map_err(|error| cannot_write("--plot", path, &error))?;
+        plot::draw(report, path).map_err(|error| Failure::cannot_write("--plot", path, &error))?;
     }
     match &report.cut_short {
         Some(why) => Err(failed(why)),
         None if report.answers == 0 => Err(failed("no answer came")),
         None => Ok(()),
     }
-}
-
-fn cannot_write(option: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::settings(format!("{option} {} cannot be written: {error}", path.display()))
 }
 
 /// What went wrong on the way, and not with the options.
@@ -104,15 +101,19 @@ fn failed(why: impl Into<String>) -> Failure {
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Descriptors that a thread needs besides its sessions'.
-const DESCRIPTORS_BESIDE: usize = 64;
+/// How many descriptors one table may have (`RLIMIT_NOFILE`), and how many sessions that is for one
+/// thread, which needs some besides.
+pub fn descriptors() -> (u64, usize) {
+    const BESIDE: usize = 64;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let each = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(BESIDE).max(1);
+    (limit, each)
+}
 
 /// How many threads hold so many sessions.
 fn threads(options: &BenchOptions) -> Result<usize> {
     let sessions = options.sessions as usize + options.idle as usize;
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let each =
-        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_BESIDE).max(1);
+    let (limit, each) = descriptors();
     let needed = sessions.div_ceil(each).max(1);
     match options.threads.map(|threads| threads as usize) {
         None => Ok(needed),
@@ -259,26 +260,4 @@ fn usage(pid: u32) -> Result<Usage> {
     Usage::of(pid).map_err(|error| {
         Error::settings(format!("--pid {pid} cannot be looked at: {error}")).into()
     })
-}
-
-/// A line on the terminal that is written over.
-#[derive(Default)]
-struct Progress {
-    is_shown: bool,
-}
-
-impl Progress {
-    fn show(&mut self, text: &str) {
-        if io::stderr().is_terminal() {
-            self.is_shown = true;
-            // Nobody has to see it.
-            let _unseen = write!(io::stderr(), "\r\x1b[K{text}");
-        }
-    }
-
-    fn clear(&self) {
-        if self.is_shown {
-            let _unseen = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

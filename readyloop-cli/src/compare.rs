@@ -11,11 +11,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use readyloop::{Poller, Trigger};
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::args::{BenchOptions, CompareOptions};
 use crate::bench;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::serve::WAITED;
 use crate::units::Span;
 
@@ -52,10 +53,11 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     }
     let points = points(options);
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); points.len()];
+    let mut progress = Progress::default();
     for round in 0..options.rounds {
         for (nth, point) in points.iter().enumerate() {
             let count = points.len();
-            progress(&format!(
+            progress.show(&format!(
                 "round {}, point {} of {count}: {}",
                 round + 1,
                 nth + 1,
@@ -64,7 +66,7 @@ pub fn run(options: &CompareOptions) -> Result<()> {
             rounds[nth].push(measure(point, options)?);
         }
     }
-    progress("");
+    progress.clear();
     let medians: Vec<(Point, Measured)> =
         points.into_iter().zip(rounds.iter().map(|rounds| median(rounds))).collect();
     // A reader who has gone away has read enough.
@@ -80,28 +82,15 @@ pub fn run(options: &CompareOptions) -> Result<()> {
 }
 
 fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    readyloop::Error::settings(format!("--out: {} cannot be written: {error}", path.display()))
-        .into()
+    Failure::cannot_write("--out:", path, error)
 }
 
-fn progress(text: &str) {
-    use std::io::IsTerminal;
-    if io::stderr().is_terminal() {
-        // Nobody has to see it.
-        let _unseen = write!(io::stderr(), "\r\x1b[K{text}");
-    }
-}
-
-/// Descriptors that a reactor needs besides its sessions'.
-const DESCRIPTORS_BESIDE: usize = 64;
 /// Callers are spread by the kernel, and not evenly: so much room is left.
 const SPREAD: f64 = 1.15;
 
 /// All points, those of one number of idle sessions after those of a smaller one.
 fn points(options: &CompareOptions) -> Vec<Point> {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let each =
-        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_BESIDE).max(1);
+    let (_, each) = bench::descriptors();
     let reactors = |idle: u32| {
         let sessions = (idle + options.active) as usize;
         if sessions <= each { 1 } else { (sessions as f64 * SPREAD / each as f64).ceil() as usize }

@@ -17,7 +17,7 @@ use readyloop::{
 };
 use tracing::{Level, debug, enabled};
 
-use crate::args::{EchoOptions, Identity, LimitOptions};
+use crate::args::{EchoOptions, Identity};
 use crate::framing::{Framing, Wrap};
 use crate::serve;
 use crate::units::{Bytes, SpanRange};
@@ -61,7 +61,7 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
     let given = &options.server.limits;
     let frame_bytes_max = longest_frame(options.framing, given.max_frame)?;
     let limits = serve::limits(given, frame_bytes_max);
-    check_that_a_reply_fits(options.framing, frame_bytes_max, given, &limits)?;
+    check_that_a_reply_fits(options.framing, frame_bytes_max, &limits)?;
     match options.framing {
         Framing::Raw => serve_with(Raw, options, limits),
         Framing::Lines => serve_with(Lines::new(frame_bytes_max), options, limits),
@@ -103,12 +103,9 @@ fn longest_frame(framing: Framing, asked: Option<Bytes>) -> Result<usize> {
     }
 }
 
-/// A session is read while its queue is not over the high mark, so that much may lie before a
-/// reply.
 fn check_that_a_reply_fits(
     framing: Framing,
     frame_bytes_max: usize,
-    given: &LimitOptions,
     limits: &Limits,
 ) -> Result<()> {
     let (what, longest) = match framing {
@@ -116,18 +113,8 @@ fn check_that_a_reply_fits(
         _ => ("a frame of --max-frame", frame_bytes_max),
     };
     let reply = longest.saturating_add(framing.wrapping_bytes());
-    let needed = given.send_high.0.saturating_add(reply);
-    if given.send_max.0 >= needed {
-        return Ok(());
-    }
-    Err(Error::settings(format!(
-        "--send-max {} cannot hold --send-high {} and the reply to {what} {}; \
-         make --send-max at least {}",
-        given.send_max,
-        given.send_high,
-        Bytes(longest),
-        Bytes(needed)
-    )))
+    let what = format!("the reply to {what} {}", Bytes(longest));
+    serve::check_that_an_answer_fits(limits, reply, &what)
 }
 
 impl<W: Wrap> Handler for Echo<W> {

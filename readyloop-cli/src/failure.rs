@@ -1,6 +1,7 @@
 //! Why the program ends without having done what it was asked.
 
 use std::fmt;
+use std::path::Path;
 
 use readyloop::Error;
 
@@ -14,6 +15,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// An option names a file that cannot be written.
+    pub fn cannot_write(option: &str, path: &Path, error: &dyn fmt::Display) -> Failure {
+        Error::settings(format!("{option} {} cannot be written: {error}", path.display())).into()
+    }
+
     /// The exit status.
     pub fn status(&self) -> u8 {
         match self {

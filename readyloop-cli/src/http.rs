@@ -11,7 +11,7 @@ mod site;
 
 use std::sync::Arc;
 
-use readyloop::{Error, Limits, Result};
+use readyloop::{Error, Result};
 use readyloop_protocols::http::{Http, RequestLimits};
 
 use crate::args::{HttpOptions, Identity};
@@ -38,7 +38,9 @@ pub fn serve(options: &HttpOptions) -> Result<()> {
     }
     check_that_a_head_has_room(&requests)?;
     let limits = serve::limits(given, requests.frame_bytes_max());
-    check_that_an_answer_fits(&requests, &limits)?;
+    let body = requests.body_bytes_max;
+    let what = format!("the echo of a body of --max-frame {}", Bytes(body));
+    serve::check_that_an_answer_fits(&limits, body.saturating_add(MORE_BYTES), &what)?;
     let root = match &options.root {
         None => None,
         Some(path) => Some(Arc::new(Root::open(path).map_err(|error| {
@@ -53,6 +55,9 @@ pub fn serve(options: &HttpOptions) -> Result<()> {
     })
 }
 
+/// Room in bytes for the head of an answer, and for a piece of a file.
+const MORE_BYTES: usize = 128 << 10;
+
 /// The shortest head that a request of a browser could have, in bytes.
 const HEAD_BYTES_MIN: usize = 64;
 
@@ -63,25 +68,5 @@ fn check_that_a_head_has_room(requests: &RequestLimits) -> Result<()> {
     Err(Error::settings(format!(
         "--max-head {} has no room for a request; make it at least {HEAD_BYTES_MIN}",
         Bytes(requests.head_bytes_max)
-    )))
-}
-
-/// A session is read while its queue is not over the high mark, so that much may lie before the
-/// echo of the longest body.
-fn check_that_an_answer_fits(requests: &RequestLimits, limits: &Limits) -> Result<()> {
-    /// Room for the head of an answer, and for a piece of a file.
-    const MORE_BYTES: usize = 128 << 10;
-    let answer = requests.body_bytes_max.saturating_add(MORE_BYTES);
-    let needed = limits.send_high_bytes.saturating_add(answer);
-    if limits.send_max_bytes >= needed {
-        return Ok(());
-    }
-    Err(Error::settings(format!(
-        "--send-max {} cannot hold --send-high {} and the echo of a body of --max-frame {}; \
-         make --send-max at least {}",
-        Bytes(limits.send_max_bytes),
-        Bytes(limits.send_high_bytes),
-        Bytes(requests.body_bytes_max),
-        Bytes(needed)
     )))
 }

@@ -27,7 +27,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use readyloop::{CloseReason, Context, Error, Handler, Peer, Result};
+use readyloop::{CloseReason, Context, Handler, Peer, Result};
 use readyloop_protocols::resp::{
     Arguments, Commands, Reply, UNBALANCED_QUOTES, is_inline, write_as_array,
 };
@@ -41,7 +41,7 @@ use crate::units::Bytes;
 use call::{Ask, Visit};
 use client::{Client, Stalled};
 use fault::{Fault, unknown_command};
-use server::Server;
+use server::{Bounds, Server};
 use store::{SharedStore, Store, Which};
 use table::{Command, Flags};
 
@@ -63,43 +63,25 @@ pub fn serve(options: &KvOptions) -> Result<()> {
         command_bytes_max,
         queued_bytes_max: limits.send_high_bytes,
         reply_bytes_max: limits.send_max_bytes.saturating_sub(limits.send_high_bytes),
+        memory_bytes_max: options.max_memory.map(|bytes| bytes.0),
     };
-    check_that_a_value_fits(&bounds, options)?;
-    let server = Arc::new(Server::new(
-        command_bytes_max,
-        bounds.reply_bytes_max,
-        options.max_memory.map(|bytes| bytes.0),
-        settings(options, command_bytes_max),
-        options.server.how(),
-    ));
+    let what = format!("a value of --max-frame {}", Bytes(command_bytes_max));
+    let longest = command_bytes_max.saturating_add(WRAPPING_BYTES_MAX);
+    serve::check_that_an_answer_fits(&limits, longest, &what)?;
+    let settings = settings(options, command_bytes_max);
+    let server = Arc::new(Server::new(bounds, settings, options.server.how()));
     // One thread has its keys to itself.
     let shared = (options.server.topology.topology != TopologyName::Single).then(SharedStore::new);
     serve::serve(&IDENTITY, &options.server, &[], limits, |_remote| {
         move |_thread| {
             let store = shared.clone().map_or_else(Store::own, Store::Shared);
-            Logged(Kv { store, server: server.clone(), bounds, out: Vec::new() })
+            Logged(Kv { store, server: server.clone(), out: Vec::new() })
         }
     })
 }
 
 /// What lies around a value in the longest command, and around it in an answer, in bytes.
 const WRAPPING_BYTES_MAX: usize = 64;
-
-fn check_that_a_value_fits(bounds: &Bounds, options: &KvOptions) -> Result<()> {
-    let limits = &options.server.limits;
-    let longest = bounds.command_bytes_max.saturating_add(WRAPPING_BYTES_MAX);
-    if bounds.reply_bytes_max >= longest {
-        return Ok(());
-    }
-    Err(Error::settings(format!(
-        "--send-max {} cannot hold --send-high {} and a value of --max-frame {}; make --send-max at \
-         least {}",
-        limits.send_max,
-        limits.send_high,
-        Bytes(bounds.command_bytes_max),
-        Bytes(limits.send_high.0.saturating_add(longest))
-    )))
-}
 
 /// What CONFIG GET tells: what clients ask for, in the words of Redis.
 fn settings(options: &KvOptions, command_bytes_max: usize) -> Vec<(&'static str, String)> {
@@ -117,20 +99,10 @@ fn settings(options: &KvOptions, command_bytes_max: usize) -> Vec<(&'static str,
     ]
 }
 
-/// How much of everything there may be, in bytes.
-#[derive(Clone, Copy)]
-struct Bounds {
-    command_bytes_max: usize,
-    /// A client with more than this in its queue gets no further answer before it has taken it.
-    queued_bytes_max: usize,
-    reply_bytes_max: usize,
-}
-
 /// The handler.
 struct Kv {
     store: Store,
     server: Arc<Server>,
-    bounds: Bounds,
     /// Where answers are written; what is in there is left over.
     out: Vec<u8>,
 }
@@ -208,7 +180,7 @@ impl Kv {
         let reply = Reply::new(&mut self.out, client.protocol);
         let ask = Ask { command, arguments, reply, now };
         ask.answer(&mut Visit { held, server: &self.server, client, context });
-        if self.out.len() > self.bounds.reply_bytes_max {
+        if self.out.len() > self.server.bounds.reply_bytes_max {
             self.out.clear();
             let text = Fault::ReplyTooLong.text();
             Reply::new(&mut self.out, client.protocol).error(text.as_bytes());
@@ -218,7 +190,8 @@ impl Kv {
     fn queue(&mut self, frame: &[u8], client: &mut Client) {
         let Some(queue) = &mut client.transaction else { return };
         let mut reply = Reply::new(&mut self.out, client.protocol);
-        let queued = transaction::queue(queue, frame, self.bounds.command_bytes_max, &mut reply);
+        let queued =
+            transaction::queue(queue, frame, self.server.bounds.command_bytes_max, &mut reply);
         if let Err(fault) = queued {
             self.refuse(&fault, client);
         }
@@ -233,7 +206,7 @@ impl Kv {
     /// Whether keys and values take more than they may, also when all that has expired is removed.
     #[inline]
     fn is_full(&mut self, context: &Context<'_>) -> bool {
-        let Some(bytes_max) = self.server.bytes_max else { return false };
+        let Some(bytes_max) = self.server.bounds.memory_bytes_max else { return false };
         if self.store.bytes() <= bytes_max {
             return false;
         }
@@ -287,7 +260,7 @@ impl Handler for Kv {
 
     fn on_open(&mut self, peer: &Peer, context: &mut Context<'_>) -> (Commands, Client) {
         let number = self.server.clients().enter(peer.address.to_string(), context.now());
-        (Commands::new(self.bounds.command_bytes_max), Client::new(number))
+        (Commands::new(self.server.bounds.command_bytes_max), Client::new(number))
     }
 
     #[inline]
@@ -297,14 +270,14 @@ impl Handler for Kv {
             return stalled.commands.push(frame);
         }
         self.command(frame, client, context);
-        if context.queued_bytes() > self.bounds.queued_bytes_max && !client.has_quit {
+        if context.queued_bytes() > self.server.bounds.queued_bytes_max && !client.has_quit {
             client.stalled = Some(Box::default());
             context.pause_until_drained();
         }
     }
 
     fn on_drained(&mut self, client: &mut Client, context: &mut Context<'_>) {
-        self.go_on(self.bounds.queued_bytes_max, client, context);
+        self.go_on(self.server.bounds.queued_bytes_max, client, context);
     }
 
     /// Who only said all that he had to say gets his answers first.
@@ -322,7 +295,7 @@ impl Handler for Kv {
             _ => return,
         };
         // What was asked before it is answered before it, as far as the queue holds the answers.
-        self.go_on(self.bounds.reply_bytes_max, client, context);
+        self.go_on(self.server.bounds.reply_bytes_max, client, context);
         if client.stalled.is_none() && !client.has_quit {
             protocol_error(words, context);
         }
@@ -330,8 +303,6 @@ impl Handler for Kv {
 
     fn on_close(&mut self, mut client: Client, _: CloseReason, context: &mut Context<'_>) {
         self.server.clients().exit(client.number);
-        let held = self.store.hold(Which::None, context.now());
-        let server = &self.server;
-        pubsub::leave_all(&mut Visit { held, server, client: &mut client, context });
+        pubsub::leave_all(&self.server, &mut client, context);
     }
 }

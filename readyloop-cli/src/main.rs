@@ -17,6 +17,7 @@ mod http;
 mod kv;
 mod log;
 mod logged;
+mod progress;
 mod rooms;
 mod serve;
 mod topology;

@@ -53,7 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use readyloop::{
-    Bytes, CloseReason, Context, Error, Group, Handler, Lines, Now, Peer, Refused, Remote, Result,
+    Bytes, CloseReason, Context, Group, Handler, Lines, Now, Peer, Refused, Remote, Result,
     SessionId, TimerId,
 };
 use readyloop_protocols::websocket::{Kind, Page, WebSocket};
@@ -92,7 +92,9 @@ pub fn serve(options: &RoomsOptions) -> Result<()> {
         memory: Memory { lines_max: options.history as usize, bytes_max: options.history_bytes.0 },
         slow_member: options.slow.0,
     };
-    check_that_an_answer_fits(&bounds, &limits)?;
+    // A whole history is one answer.
+    let what = format!("a room's --history-bytes {}", options.history_bytes);
+    serve::check_that_an_answer_fits(&limits, bounds.memory.bytes_max, &what)?;
     let manners = Manners {
         line_bytes_max,
         rate: Rate { per_second: options.rate, burst: options.burst },
@@ -111,22 +113,6 @@ pub fn serve(options: &RoomsOptions) -> Result<()> {
             Logged(layer.listeners(web.clone()).message_bytes_max(line_bytes_max))
         }
     })
-}
-
-/// A whole history is one answer; a session that is read has room for it.
-fn check_that_an_answer_fits(bounds: &Bounds, limits: &readyloop::Limits) -> Result<()> {
-    let needed = limits.send_high_bytes.saturating_add(bounds.memory.bytes_max);
-    if limits.send_max_bytes >= needed {
-        return Ok(());
-    }
-    Err(Error::settings(format!(
-        "--send-max {} cannot hold --send-high {} and a room's --history-bytes {}; make --send-max \
-         at least {}",
-        crate::units::Bytes(limits.send_max_bytes),
-        crate::units::Bytes(limits.send_high_bytes),
-        crate::units::Bytes(bounds.memory.bytes_max),
-        crate::units::Bytes(needed)
-    )))
 }
 
 /// How sessions have to behave.

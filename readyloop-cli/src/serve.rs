@@ -3,12 +3,15 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use readyloop::{Address, CloseReason, Handler, Incident, Limits, Remote, Result, Server, Stats};
+use readyloop::{
+    Address, CloseReason, Error, Handler, Incident, Limits, Remote, Result, Server, Stats,
+};
 use tracing::{info, warn};
 
 use crate::args::{Identity, LimitOptions, ServerOptions};
 use crate::log;
 use crate::topology;
+use crate::units::Bytes;
 
 /// Room in bytes for what belongs to a frame besides its own bytes: its prefix, or its line end.
 const WRAPPING_BYTES_MAX: usize = 16;
@@ -27,6 +30,21 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
         drain_timeout: given.drain_timeout.0,
         ..Limits::default()
     }
+}
+
+/// A session is read while its queue is not over the high mark, so that much may lie before its
+/// longest answer, of `answer_bytes`; `what` says which answer that is.
+pub fn check_that_an_answer_fits(limits: &Limits, answer_bytes: usize, what: &str) -> Result<()> {
+    let needed = limits.send_high_bytes.saturating_add(answer_bytes);
+    if limits.send_max_bytes >= needed {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "--send-max {} cannot hold --send-high {} and {what}; make --send-max at least {}",
+        Bytes(limits.send_max_bytes),
+        Bytes(limits.send_high_bytes),
+        Bytes(needed)
+    )))
 }
 
 /// Listens, also at the addresses for browsers, says so, and serves until it is stopped by a signal.

@@ -79,7 +79,7 @@ impl<'a> Ask<'a> {
     /// Who writes replies of many values asks after each whether there is room for more.
     #[inline]
     pub fn check_room(&self, visit: &Visit<'_, '_>) -> Answer {
-        if self.reply.written_bytes() <= visit.server.reply_bytes_max {
+        if self.reply.written_bytes() <= visit.server.bounds.reply_bytes_max {
             return Ok(());
         }
         Err(Fault::ReplyTooLong)

@@ -1,7 +1,7 @@
 //! Commands on keys, whatever their values: DEL, EXPIRE, SCAN and their kin.
 
 use readyloop::Now;
-use readyloop_protocols::resp::integer;
+use readyloop_protocols::resp::{Reply, integer};
 
 use super::call::{Ask, Visit};
 use super::fault::{Answer, Fault};
@@ -126,11 +126,15 @@ pub fn keys(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
             }
         });
     }
-    ask.reply.array(found.len());
-    for key in &found {
-        ask.reply.bulk(key);
-    }
+    tell(&found, &mut ask.reply);
     Ok(())
+}
+
+fn tell(keys: &[Vec<u8>], reply: &mut Reply<'_>) {
+    reply.array(keys.len());
+    for key in keys {
+        reply.bulk(key);
+    }
 }
 
 /// A place in a walk over all keys, as a client gives it back to us: the shard in the upper half,
@@ -175,11 +179,8 @@ pub fn scan(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
         (left, slot) = (left - looked_at, 0);
     }
     ask.reply.array(2);
-    ask.reply.bulk(itoa::Buffer::new().format(next.map_or(0, Cursor::value)).as_bytes());
-    ask.reply.array(found.len());
-    for key in &found {
-        ask.reply.bulk(key);
-    }
+    ask.reply.bulk_integer(next.map_or(0, Cursor::value) as i64);
+    tell(&found, &mut ask.reply);
     Ok(())
 }
 

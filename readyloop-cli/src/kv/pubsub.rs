@@ -1,12 +1,13 @@
 //! Channels: SUBSCRIBE, PUBLISH and their kin.
 
+use readyloop::Context;
 use readyloop_protocols::resp::Protocol;
 
 use super::call::{Ask, Visit};
 use super::channels::Kind;
 use super::client::Client;
 use super::fault::{Answer, unknown_subcommand};
-use super::server;
+use super::server::{self, Server};
 
 pub fn subscribe(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     enter(Kind::Channel, ask, visit)
@@ -89,15 +90,15 @@ fn confirm(word: &str, name: Option<&[u8]>, ask: &mut Ask<'_>, client: &Client) 
 }
 
 /// Listens to nothing any more, without a word.
-pub fn leave_all(visit: &mut Visit<'_, '_>) {
-    let Some(mut mine) = visit.client.subscriptions.take() else { return };
+pub fn leave_all(server: &Server, client: &mut Client, context: &mut Context<'_>) {
+    let Some(mut mine) = client.subscriptions.take() else { return };
     for kind in [Kind::Channel, Kind::Pattern] {
         for (name, group) in mine.of(kind).drain() {
-            visit.context.leave(&group);
-            visit.server.channels().exit(kind, &name, visit.client.protocol);
+            context.leave(&group);
+            server.channels().exit(kind, &name, client.protocol);
         }
     }
-    visit.server.tell_subscriptions(visit.client);
+    server.tell_subscriptions(client);
 }
 
 /// Speaks another version; what it listens to comes in that one from here on.

@@ -19,16 +19,23 @@ use super::{glob, pubsub};
 /// The version of Redis whose words are spoken here: by it clients choose what they may use.
 const REDIS_VERSION: &str = "7.0.0";
 
+/// How much of everything there may be, in bytes.
+pub struct Bounds {
+    /// The longest command, and so the longest value, and the longest transaction.
+    pub command_bytes_max: usize,
+    /// A client with more than this in its queue gets no further answer before it has taken it.
+    pub queued_bytes_max: usize,
+    /// The longest reply to one command.
+    pub reply_bytes_max: usize,
+    /// What keys and values may take.
+    pub memory_bytes_max: Option<usize>,
+}
+
 /// What all threads share besides keys.
 pub struct Server {
     channels: Mutex<Channels>,
     clients: Mutex<Clients>,
-    /// The longest value, and the longest transaction, in bytes.
-    pub value_bytes_max: usize,
-    /// The longest reply to one command, in bytes.
-    pub reply_bytes_max: usize,
-    /// How many bytes keys and values may take.
-    pub bytes_max: Option<usize>,
+    pub bounds: Bounds,
     /// What CONFIG GET tells.
     pub settings: Fields,
     /// How it serves, in the words of its options.
@@ -38,19 +45,11 @@ pub struct Server {
 
 impl Server {
     /// Without clients.
-    pub fn new(
-        value_bytes_max: usize,
-        reply_bytes_max: usize,
-        bytes_max: Option<usize>,
-        settings: Fields,
-        how: String,
-    ) -> Server {
+    pub fn new(bounds: Bounds, settings: Fields, how: String) -> Server {
         Server {
             channels: Mutex::default(),
             clients: Mutex::default(),
-            value_bytes_max,
-            reply_bytes_max,
-            bytes_max,
+            bounds,
             settings,
             how,
             started: Instant::now(),
@@ -116,7 +115,7 @@ pub fn quit(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
 }
 
 pub fn reset(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
-    pubsub::leave_all(visit);
+    pubsub::leave_all(visit.server, visit.client, visit.context);
     visit.client.transaction = None;
     set_protocol(Protocol::Resp2, ask, visit);
     set_name("", visit);
@@ -489,7 +488,7 @@ fn about_memory(visit: &mut Visit<'_, '_>) -> Fields {
     let used: usize = visit.held.shards().map(|(_, shard)| shard.bytes()).sum();
     vec![
         ("used_memory", used.to_string()),
-        ("maxmemory", visit.server.bytes_max.unwrap_or(0).to_string()),
+        ("maxmemory", visit.server.bounds.memory_bytes_max.unwrap_or(0).to_string()),
         ("maxmemory_policy", "noeviction".into()),
     ]
 }

@@ -146,7 +146,7 @@ pub fn getdel(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
 pub fn append(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     let (key, more) = (ask.argument()?, ask.argument()?);
     let there = visit.held.get(key).map_or(0, <[u8]>::len);
-    if there + more.len() > visit.server.value_bytes_max {
+    if there + more.len() > visit.server.bounds.command_bytes_max {
         return Err(Fault::words("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     let bytes = visit.held.change(key, |value| {

@@ -1,5 +1,6 @@
 """How the clients' checks start the program, and the ways in which it is told to serve."""
 
+import os
 import re
 import shutil
 import signal
@@ -60,6 +61,29 @@ def has_module(name):
 def has_package(name):
     """Whether Node finds a package: in NODE_PATH, or near the script."""
     return not missing("node") and subprocess.run(["node", "-e", f"require('{name}')"], capture_output=True).returncode == 0
+
+
+def has_chromium():
+    return not missing(os.environ.get("CHROMIUM", "chromium")) and has_package("playwright-core")
+
+
+def installed(clients):
+    """Those of these clients that are there, of pairs (what runs it, whether it is there); names the rest."""
+    there = {name: run for name, (run, is_there) in clients.items() if is_there}
+    for name in clients:
+        if name not in there:
+            print(f"skipped, not installed: {name}")
+    return there
+
+
+def run_all(program, service, options, clients):
+    """Every client that is installed, told the port, in every way of serving."""
+    there = installed(clients)
+    for way, more in WAYS:
+        with Serving(program, service, ["--listen", "127.0.0.1:0", *options, *more]) as (port,):
+            for run in there.values():
+                run(port)
+        print(f"{service}, {way}: {', '.join(there)}")
 
 
 def call(command, **how):

@@ -111,18 +111,8 @@ impl Commands {
         self.end(line, end + 1)
     }
 
-    /// The header at `at`: the common case, a few digits that are all there.
-    #[inline(always)]
+    /// The header at `at`: the common case, digits that are all there.
     fn header(&mut self, input: &[u8], marker: u8) -> Header {
-        let header = &input[self.at..];
-        if let Some((count, bytes)) = short_header(header, marker) {
-            return Header::Count(count as i64, self.at + bytes);
-        }
-        self.long_header(input, marker)
-    }
-
-    /// The same for longer numbers.
-    fn long_header(&mut self, input: &[u8], marker: u8) -> Header {
         let header = &input[self.at..];
         if let [first, second, ..] = header
             && *first == marker

@@ -4,7 +4,7 @@
 "use strict";
 const assert = require("assert");
 const net = require("net");
-const { chromium } = require("playwright-core");
+const { run } = require("../chromium.js");
 const [webPort, linePort] = process.argv.slice(2).map(Number);
 const SHOTS = process.env.READYLOOP_SCREENSHOTS;
 
@@ -137,15 +137,4 @@ async function test(browser) {
   way.close();
 }
 
-async function main() {
-  const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args });
-  try {
-    await test(browser);
-  } finally {
-    await browser.close();
-  }
-}
-
-main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
+run(test);
