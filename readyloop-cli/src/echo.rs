@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use readyloop::framers::Be32;
 use readyloop::sim::Rng;
 use readyloop::{
     Address, CloseReason, Context, Error, Handler, LengthPrefixed, Limits, Lines, Peer, Raw, Result,
@@ -65,6 +66,11 @@ pub fn serve(options: &EchoOptions) -> Result<()> {
     match options.framing {
         Framing::Raw => serve_with(Raw, options, limits),
         Framing::Lines => serve_with(Lines::new(frame_bytes_max), options, limits),
+        // The usual one is known to the compiler, as it is to those who write a server for it.
+        Framing::DEFAULT => {
+            let framer: LengthPrefixed<Be32> = LengthPrefixed::fixed(frame_bytes_max);
+            serve_with(framer, options, limits)
+        }
         Framing::Length(prefix, order) => {
             serve_with(LengthPrefixed::new(prefix, order, frame_bytes_max), options, limits)
         }
@@ -132,8 +138,8 @@ impl<W: Wrap> Handler for Echo<W> {
 
     #[inline(always)]
     fn on_frame(&mut self, caller: &mut Self::Session, frame: &[u8], context: &mut Context<'_>) {
-        if caller.is_some() {
-            return self.answer_slowly(caller, frame, context);
+        if let Some(caller) = caller {
+            self.work_for(caller);
         }
         self.framer.send(frame, context);
     }
@@ -146,21 +152,15 @@ impl<W: Wrap> Handler for Echo<W> {
 }
 
 impl<W: Wrap> Echo<W> {
-    /// As a real handler would: with work, if this session is a costly one.
+    /// Works as a real handler would, if this session is a costly one.
     #[cold]
     #[inline(never)]
-    fn answer_slowly(
-        &mut self,
-        caller: &Option<Box<Caller>>,
-        frame: &[u8],
-        context: &mut Context<'_>,
-    ) {
-        if caller.as_ref().is_some_and(|caller| caller.costly)
+    fn work_for(&mut self, caller: &Caller) {
+        if caller.costly
             && let Some(cost) = &mut self.cost
         {
             cost.burn();
         }
-        self.framer.send(frame, context);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use readyloop::framers::{Order, Prefix};
+use readyloop::framers::{Order, Prefix, Spell};
 use readyloop::{Context, Framer, LengthPrefixed, Lines, Raw};
 
 /// How the stream is cut into frames.
@@ -99,7 +99,7 @@ impl Wrap for Lines {
     }
 }
 
-impl Wrap for LengthPrefixed {
+impl<S: Spell> Wrap for LengthPrefixed<S> {
     #[inline(always)]
     fn send(&self, frame: &[u8], context: &mut Context<'_>) {
         context.send_framed(self, frame);

@@ -14,7 +14,7 @@ use crate::clock::Now;
 #[cfg(doc)]
 use crate::close::CloseReason;
 use crate::envelope::Envelope;
-use crate::framers::LengthPrefixed;
+use crate::framers::{LengthPrefixed, Spell};
 use crate::group::Group;
 #[cfg(doc)]
 use crate::group::SlowMember;
@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
     ///
     /// `false`, and nothing is queued, also when the prefix cannot spell the frame's length.
     #[inline(always)]
-    pub fn send_framed(&mut self, framer: &LengthPrefixed, frame: &[u8]) -> bool {
+    pub fn send_framed<S: Spell>(&mut self, framer: &LengthPrefixed<S>, frame: &[u8]) -> bool {
         let Some(prefix) = framer.encode(frame.len()) else { return false };
         let (padded, width) = prefix.padded();
         match &mut self.side {

@@ -4,7 +4,7 @@
 //! The token travels in `epoll_data`, so finding a session is an array index, and an event (or a
 //! late send) for a session that has died finds nobody, also when the kernel reused its descriptor.
 //!
-//! Invariants: a session's generation is never 0; generation 0 marks the reactor's own fixtures.
+//! Invariants: a session's generation is odd; generation 0 marks the reactor's own fixtures.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub const INDEX_END: usize = 1 << INDEX_BITS;
 /// that owns it.
 ///
 /// It is `Copy` and `Send`, and it stays safe after the session's end: whoever uses a stale id
-/// reaches nobody. A slot's generation wraps after 4,294,967,295 sessions in that one slot.
+/// reaches nobody. A slot's generation wraps after 2,147,483,647 sessions in that one slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 

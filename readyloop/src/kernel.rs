@@ -85,11 +85,8 @@ pub trait Kernel {
     /// Only for a poller that can no longer work at all.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<usize, Errno>;
 
-    /// Entry `nth` of the last wait's ready list.
-    ///
-    /// # Panics
-    /// When `nth` is not below what the wait returned.
-    fn ready(&self, nth: usize) -> Ready;
+    /// Entry `nth` of the last wait's ready list; `None` behind its end.
+    fn ready(&self, nth: usize) -> Option<Ready>;
 
     /// The handle that wakes this kernel's `wait` from other threads.
     fn waker(&self) -> Arc<dyn Wake>;

@@ -5,6 +5,9 @@
 //! what the kernel does not take, or what comes for a session after another one has begun to write,
 //! goes to the session's own queue, behind what is on the page.
 //!
+//! A page follows a page, and their entries are numbered through: who was entered under a number knows
+//! by it alone whether the entry is still to be flushed, so nothing must be wiped off after each turn.
+//!
 //! Invariants: the bytes of an entry end where the next entry's begin; the writer's entry is the
 //! last one; `writer_start <= len <= bytes.len()` while there is a writer.
 //!
@@ -26,13 +29,18 @@ pub struct Page {
     /// How many of `bytes` are written.
     len: usize,
     entries: Vec<Entry>,
+    /// The number that the next entry will have.
+    next: u64,
     /// Bytes that many entries have, each stored once.
     shared: Vec<Bytes>,
     /// Who may append, or `NO_WRITER`.
     writer: SessionId,
-    /// Where the writer began.
+    /// Where the writer began, or `NOWHERE`.
     writer_start: usize,
 }
+
+/// Where nobody began.
+const NOWHERE: usize = usize::MAX;
 
 /// Somebody who must be flushed.
 #[derive(Clone, Copy)]
@@ -64,20 +72,35 @@ impl Page {
             bytes: vec![0; session_bytes_max.min(PAGE_BYTES_MAX)].into_boxed_slice(),
             len: 0,
             entries: Vec::new(),
+            next: 1,
             shared: Vec::new(),
             writer: no_writer(),
-            writer_start: 0,
+            writer_start: NOWHERE,
         }
+    }
+
+    /// Turns from this page, on which nobody may be the writer, to `other`, which must be clear: they
+    /// change places. The other's entries are numbered on from ours, of which it is said how many they
+    /// are; behind them stands one that is nobody's, so that whoever walks over them need not ask which is
+    /// the last.
+    #[inline]
+    pub fn turn_to(&mut self, other: &mut Page) -> usize {
+        debug_assert!(other.is_empty() && self.writer == no_writer());
+        let count = self.entries.len();
+        self.put(SessionId::NONE, 0);
+        other.next = self.next;
+        std::mem::swap(self, other);
+        count
     }
 
     /// Appends `bytes` for `id`, if it is the writer and there is room.
     #[inline(always)]
     pub fn append(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        let end = self.len + bytes.len();
-        let Some(place) = self.bytes.get_mut(self.len..end) else { return false };
         if id != self.writer {
             return false;
         }
+        let end = self.len + bytes.len();
+        let Some(place) = self.bytes.get_mut(self.len..end) else { return false };
         // Before the copy, so that the copy can be the last thing that a handler's send does.
         self.len = end;
         place.copy_from_slice(bytes);
@@ -107,41 +130,51 @@ impl Page {
         true
     }
 
-    /// Enters `id`, which has no entry yet, and says at which place. Nobody may be the writer.
+    /// Enters `id`, which has no entry yet, and says under which number. Nobody may be the writer.
     #[inline(always)]
-    pub fn enter(&mut self, id: SessionId) -> u32 {
+    pub fn enter(&mut self, id: SessionId) -> u64 {
         debug_assert!(self.writer == no_writer());
-        self.entries.push(Entry { id, start: self.len as u32, shared: 0 });
-        self.entries.len() as u32
+        self.put(id, 0)
     }
 
-    /// Enters `id` likewise, and makes it the writer.
+    /// Enters `id` likewise, and makes it the writer. Whoever was the writer must have written.
     #[inline(always)]
-    pub fn begin(&mut self, id: SessionId) -> u32 {
-        let place = self.enter(id);
+    pub fn begin(&mut self, id: SessionId) -> u64 {
+        debug_assert!(!self.is_silent());
         self.writer = id;
         self.writer_start = self.len;
-        place
+        self.put(id, 0)
+    }
+
+    /// The same, if the list of entries has room without growing.
+    #[inline(always)]
+    pub fn begin_if_there_is_room(&mut self, id: SessionId) -> Option<u64> {
+        (self.entries.len() < self.entries.capacity()).then(|| self.begin(id))
+    }
+
+    #[inline(always)]
+    fn put(&mut self, id: SessionId, shared: u32) -> u64 {
+        self.entries.push(Entry { id, start: self.len as u32, shared });
+        let number = self.next;
+        self.next += 1;
+        number
     }
 
     /// Enters `id` with `bytes` that were written elsewhere, if there is room. Nobody may be the
     /// writer.
     #[inline]
-    pub fn enter_with(&mut self, id: SessionId, bytes: &[u8]) -> Option<u32> {
-        let start = self.len;
-        let end = start + bytes.len();
-        let place = self.bytes.get_mut(start..end)?;
+    pub fn enter_with(&mut self, id: SessionId, bytes: &[u8]) -> Option<u64> {
+        let end = self.len + bytes.len();
+        let place = self.bytes.get_mut(self.len..end)?;
         place.copy_from_slice(bytes);
-        debug_assert!(self.writer == no_writer());
-        self.entries.push(Entry { id, start: start as u32, shared: 0 });
+        let number = self.enter(id);
         self.len = end;
-        Some(self.entries.len() as u32)
+        Some(number)
     }
 
-    /// Whether the entry at this place is the last one, so that [`Page::add`] adds to it.
-    pub fn ends_at(&self, place: u32) -> bool {
-        place as usize == self.entries.len()
-            && self.entries.last().is_some_and(|entry| entry.shared == 0)
+    /// Whether the entry with this number is the last one, so that [`Page::add`] adds to it.
+    pub fn ends_with(&self, number: u64) -> bool {
+        number + 1 == self.next && self.entries.last().is_some_and(|entry| entry.shared == 0)
     }
 
     /// Adds to the last entry. Nobody may be the writer.
@@ -164,14 +197,23 @@ impl Page {
         }
     }
 
+    /// Whether there is a writer who has written nothing.
+    #[inline(always)]
+    pub fn is_silent(&self) -> bool {
+        self.len == self.writer_start
+    }
+
     /// Ends the writer's writing. If it has written nothing, its entry is gone, and it is returned.
     #[inline(always)]
     pub fn end(&mut self) -> Option<SessionId> {
+        let was_silent = self.is_silent();
         let id = std::mem::replace(&mut self.writer, no_writer());
-        if id == no_writer() || self.len > self.writer_start {
+        self.writer_start = NOWHERE;
+        if !was_silent {
             return None;
         }
         self.entries.pop();
+        self.next -= 1;
         Some(id)
     }
 
@@ -214,6 +256,26 @@ impl Page {
         (id, start as usize..end)
     }
 
+    /// The entries from the `nth` on, and what each has to send, of a page that was turned.
+    #[inline]
+    pub fn pieces(&self, nth: usize) -> impl Iterator<Item = (SessionId, &[u8])> {
+        self.entries[nth..].windows(2).map(|pair| match (pair[0], pair[1].start as usize) {
+            (Entry { id, start, shared: 0 }, end) => (id, &self.bytes[start as usize..end]),
+            (Entry { id, shared, .. }, _) => (id, &*self.shared[shared as usize - 1]),
+        })
+    }
+
+    /// How many bytes the entries from `begin` to `end` have to send, of a page that was turned.
+    #[inline]
+    pub fn bytes_between(&self, begin: usize, end: usize) -> usize {
+        let own = self.entries[end].start - self.entries[begin].start;
+        if self.shared.is_empty() {
+            return own as usize;
+        }
+        let shared = (begin..end).filter_map(|nth| self.shared(nth));
+        own as usize + shared.map(Bytes::len).sum::<usize>()
+    }
+
     /// The `nth` entry, and what it has to send.
     ///
     /// # Panics
@@ -243,10 +305,9 @@ impl Page {
 
     /// Enters `id` with bytes that others have too. Nobody may be the writer.
     #[inline]
-    pub fn enter_shared(&mut self, id: SessionId, shared: u32) -> u32 {
+    pub fn enter_shared(&mut self, id: SessionId, shared: u32) -> u64 {
         debug_assert!(self.writer == no_writer());
-        self.entries.push(Entry { id, start: self.len as u32, shared });
-        self.entries.len() as u32
+        self.put(id, shared)
     }
 
     /// The bytes at `range`.
@@ -255,11 +316,19 @@ impl Page {
         &self.bytes[range]
     }
 
-    /// How many bytes are on the page at a place that [`Page::enter`] gave; none at place 0.
-    pub fn bytes_at(&self, place: u32) -> usize {
-        match (place as usize).checked_sub(1) {
-            Some(nth) if nth < self.entries.len() => self.piece(nth).1.len(),
-            _ => 0,
+    /// The number of the `nth` entry.
+    #[inline]
+    pub fn number(&self, nth: usize) -> u64 {
+        self.next - (self.entries.len() - nth) as u64
+    }
+
+    /// How many bytes the entry with this number has; none if it is not on this page.
+    pub fn bytes_of(&self, number: u64) -> usize {
+        let first = self.number(0);
+        if (first..self.next).contains(&number) {
+            self.piece((number - first) as usize).1.len()
+        } else {
+            0
         }
     }
 
@@ -294,9 +363,9 @@ mod tests {
     fn each_entry_has_the_bytes_of_its_own_writer() {
         let mut page = Page::new(100);
         assert!(!page.append(id(1), b"nobody began"));
-        assert_eq!(page.begin(id(1)), 1);
+        assert_eq!(page.begin(id(1)), 1, "no number is 0");
         assert!(page.append(id(1), b"one ") && page.append(id(1), b"more"));
-        assert_eq!((page.end(), page.bytes_at(1)), (None, 8));
+        assert_eq!((page.end(), page.bytes_of(1)), (None, 8));
         assert!(!page.append(id(1), b"not any more"));
         assert_eq!(page.enter(id(2)), 2);
         page.begin(id(3));
@@ -305,7 +374,7 @@ mod tests {
         let seen: Vec<_> = (0..page.len()).map(|nth| page.entry(nth)).collect();
         let texts: Vec<_> = seen.into_iter().map(|(id, range)| (id, page.bytes(range))).collect();
         assert_eq!(texts, [(id(1), &b"one more"[..]), (id(2), b""), (id(4), b"four")]);
-        assert_eq!((page.bytes_at(2), page.bytes_at(0)), (0, 0));
+        assert_eq!((page.bytes_of(2), page.bytes_of(0)), (0, 0));
     }
 
     #[test]
@@ -322,7 +391,7 @@ mod tests {
         assert_eq!(pieces, expected);
         assert_eq!(page.shared(1).map(|shared| shared.as_ptr()), Some(bytes.as_ptr()));
         assert!(page.shared(0).is_none());
-        assert_eq!((page.bytes_at(1), page.bytes_at(2)), (3, 7));
+        assert_eq!((page.bytes_of(1), page.bytes_of(2)), (3, 7));
         page.clear();
         assert!(bytes.is_unique(), "the page has let go");
     }

@@ -92,8 +92,9 @@ pub struct Session {
     pub queue: SendQueue,
     /// What the poller was last told.
     pub interest: Interest,
-    /// Where it is on the page of sessions to flush; 0 when it is not.
-    pub place: u32,
+    /// The number of its last entry on a page; 0 if it had none. Whether that is still to be flushed,
+    /// `Sessions` knows.
+    pub entry: u64,
     /// Whether it died with bytes on the page.
     pub cut_off: bool,
     /// Whether the last write was cut short; nothing is written until the socket is writable.
@@ -143,7 +144,7 @@ impl Session {
             state,
             queue: SendQueue::default(),
             interest: Interest::NONE,
-            place: 0,
+            entry: 0,
             cut_off: false,
             blocked: matches!(state, State::Connecting),
             envelope: None,
@@ -174,12 +175,18 @@ impl Session {
         self.is_open() && self.holds.is_none()
     }
 
+    /// Whether it is simply read, and answered, and nothing else.
+    pub fn is_plain(&self) -> bool {
+        self.reads() && !self.blocked && self.queue.is_empty() && self.interest == Interest::READ
+    }
+
     /// Whether what is sent may lie on the page: nothing that it would overtake waits in the queue,
-    /// and it has no entry there yet.
+    /// and it has no entry there yet; `unflushed` is the number of the first one that is to be flushed.
     #[inline]
-    pub fn may_write_on_page(&self) -> bool {
-        debug_assert!(self.queue.is_empty() || self.place != 0 || self.blocked || self.is_dead());
-        self.place == 0 && !self.blocked
+    pub fn may_write_on_page(&self, unflushed: u64) -> bool {
+        let is_on_page = self.entry >= unflushed;
+        debug_assert!(self.queue.is_empty() || is_on_page || self.blocked || self.is_dead());
+        !is_on_page && !self.blocked
     }
 
     /// Whether a session that is dead has left bytes unsent.
@@ -252,6 +259,13 @@ impl Session {
             }
             _ => NextStep::Wait,
         }
+    }
+}
+
+impl Default for Session {
+    /// What is left of a session that was reaped.
+    fn default() -> Session {
+        Session::new(State::Dead(CloseReason::Closed), Now::ZERO)
     }
 }
 

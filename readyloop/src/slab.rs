@@ -3,14 +3,19 @@
 //! Knows nothing of sessions or timers; both live in one. Free slots form a list through the table,
 //! last freed first, so a small set of live entries stays in a small set of cache lines.
 //!
-//! Invariant: a key's generation equals its slot's exactly while the entry is alive; it is never 0.
+//! A slot's generation grows when a life begins and when it ends, so it is odd exactly while the entry
+//! is alive: one comparison says both that there is one and that it is the one that was named. What is
+//! left of a dead entry is its default.
+//!
+//! Invariant: a key's generation is odd, and equals its slot's exactly while the entry is alive; no slot's
+//! is 0.
 
 /// Names one life of one slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Key {
     /// The slot.
     pub index: u32,
-    /// Which life of the slot; never 0.
+    /// Which life of the slot; odd.
     pub generation: u32,
 }
 
@@ -23,13 +28,10 @@ pub struct Slab<T> {
 }
 
 struct Slot<T> {
+    value: T,
     generation: u32,
-    entry: Entry<T>,
-}
-
-enum Entry<T> {
-    Live(T),
-    Free { next: u32 },
+    /// The next free slot, or `NOBODY`, if this one is free.
+    next: u32,
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -40,7 +42,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T> Slab<T> {
+impl<T: Default> Slab<T> {
     /// Puts an entry into a free slot, or into a new one at the end.
     ///
     /// # Panics
@@ -49,67 +51,49 @@ impl<T> Slab<T> {
         self.live += 1;
         if self.free == NOBODY {
             let index = u32::try_from(self.slots.len()).expect("a table is smaller than u32");
-            self.slots.push(Slot { generation: 1, entry: Entry::Live(value) });
+            self.slots.push(Slot { value, generation: 1, next: NOBODY });
             return Key { index, generation: 1 };
         }
         let index = self.free;
         let slot = &mut self.slots[index as usize];
-        if let Entry::Free { next } = slot.entry {
-            self.free = next;
-        }
-        slot.entry = Entry::Live(value);
+        self.free = slot.next;
+        slot.value = value;
+        slot.generation = slot.generation.wrapping_add(1);
         Key { index, generation: slot.generation }
     }
 
     /// Takes an entry out; its key, and every copy of it, is stale from now on.
     pub fn remove(&mut self, key: Key) -> Option<T> {
-        self.get(key)?;
+        let value = std::mem::take(self.get_mut(key)?);
         let slot = &mut self.slots[key.index as usize];
-        let entry = std::mem::replace(&mut slot.entry, Entry::Free { next: self.free });
-        slot.generation = slot.generation.wrapping_add(1).max(1);
+        // 0 is no slot's: it stands for nobody in ids.
+        slot.generation = slot.generation.wrapping_add(1).max(2);
+        slot.next = self.free;
         self.free = key.index;
         self.live -= 1;
-        match entry {
-            Entry::Live(value) => Some(value),
-            Entry::Free { .. } => None,
-        }
+        Some(value)
     }
 
     /// The entry, if it is still alive.
     #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
-        match self.slots.get(key.index as usize) {
-            Some(Slot { generation, entry: Entry::Live(value) })
-                if *generation == key.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get(key.index as usize)?;
+        (slot.generation == key.generation).then_some(&slot.value)
     }
 
     /// The entry, if it is still alive.
     #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slots.get_mut(key.index as usize) {
-            Some(Slot { generation, entry: Entry::Live(value) })
-                if *generation == key.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get_mut(key.index as usize)?;
+        (slot.generation == key.generation).then_some(&mut slot.value)
     }
 
     /// The live entry of a slot, whatever its generation, with its key.
     #[inline]
     pub fn at(&mut self, index: usize) -> Option<(Key, &mut T)> {
-        match self.slots.get_mut(index) {
-            Some(Slot { generation, entry: Entry::Live(value) }) => {
-                Some((Key { index: index as u32, generation: *generation }, value))
-            }
-            _ => None,
-        }
+        let Slot { value, generation, .. } = self.slots.get_mut(index)?;
+        let key = Key { index: index as u32, generation: *generation };
+        (*generation % 2 == 1).then_some((key, value))
     }
 
     /// How many entries are alive.
@@ -151,15 +135,17 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_that_wraps_skips_zero() {
+    fn a_generation_that_wraps_is_odd_in_life_and_finds_nobody_in_death() {
         let mut slab = Slab::default();
-        let first = slab.insert(());
+        let first = slab.insert(7);
         slab.remove(first);
-        slab.set_generation(0, u32::MAX);
-        let last = slab.insert(());
+        slab.set_generation(0, u32::MAX - 1);
+        let last = slab.insert(8);
         assert_eq!(last.generation, u32::MAX);
         slab.remove(last);
-        assert_eq!(slab.insert(()).generation, 1);
+        assert_eq!((slab.get(first), slab.get(last)), (None, None));
+        assert_eq!(slab.at(0), None);
+        assert_eq!(slab.insert(9).generation, 3);
     }
 
     #[test]

@@ -101,6 +101,7 @@ struct List {
 }
 
 /// One timer: 24 bytes and its value.
+#[derive(Default)]
 struct Node<T> {
     value: T,
     next: u32,
@@ -112,21 +113,22 @@ struct Node<T> {
 }
 
 /// A tick in the 48 bits of eight digits, aligned so that it shares a word with [`Place`].
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Due([u16; 3]);
 
 /// Where a timer is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Place {
     /// Pending, in this level, in the slot of its tick's digit.
     Level(u8),
     /// Pending, in no slot: time ends first.
+    #[default]
     Never,
     /// Handed out by `expire`, in no slot.
     Fired,
 }
 
-impl<T: Copy> Wheel<T> {
+impl<T: Copy + Default> Wheel<T> {
     /// An empty wheel.
     pub fn new(now: Now) -> Wheel<T> {
         Wheel {
@@ -281,7 +283,7 @@ impl<T: Copy> Wheel<T> {
     }
 }
 
-impl<T: Copy> Wheel<T> {
+impl<T: Copy + Default> Wheel<T> {
     /// The tick at whose beginning a timer for `due` may fire.
     ///
     /// A deadline that has passed gets the present tick and not its own: a timer that is for ever

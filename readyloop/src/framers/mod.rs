@@ -7,7 +7,9 @@ pub mod walk;
 
 use std::ops::Range;
 
-pub use length::{LengthPrefixed, Order, Prefix, PrefixBytes};
+pub use length::{
+    Be16, Be32, Fixed, Le16, Le32, LengthPrefixed, Order, Prefix, PrefixBytes, Spell, Spelling,
+};
 pub use lines::Lines;
 pub use raw::Raw;
 

@@ -211,7 +211,8 @@ impl<K: Kernel> Acceptor<K> {
             self.accept(number);
         }
         for nth in 0..ready {
-            match self.kernel.ready(nth).token.source() {
+            let Some(entry) = self.kernel.ready(nth) else { break };
+            match entry.token.source() {
                 Source::Listener(number) => self.accept(number),
                 Source::Waker => self.kernel.waker_seen(),
                 Source::Signals => self.signalled(),

@@ -28,12 +28,11 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.sessions.stats.events += ready as u64;
         let mut nth = 0;
         while nth < ready {
-            let list = AssertUnwindSafe(|| self.intake_from(&mut nth, ready));
-            if let Err(panic) = catch_unwind(list) {
-                match self.kernel.ready(nth - 1).token.source() {
-                    Source::Session(id) => self.panicked(id, panic),
-                    _ => resume_unwind(panic),
-                }
+            let list = AssertUnwindSafe(|| self.intake_from(&mut nth));
+            let Err(panic) = catch_unwind(list) else { break };
+            match self.kernel.ready(nth - 1).map(|entry| entry.token.source()) {
+                Some(Source::Session(id)) => self.panicked(id, panic),
+                _ => resume_unwind(panic),
             }
         }
     }
@@ -41,9 +40,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Serves the ready list from its entry `nth` on. A panic leaves `nth` behind the entry in
     /// which it was raised; so it is caught once for the whole list and not once for each session.
     #[inline]
-    fn intake_from(&mut self, nth: &mut usize, ready: usize) {
-        while *nth < ready {
-            let entry = self.kernel.ready(*nth);
+    fn intake_from(&mut self, nth: &mut usize) {
+        while let Some(entry) = self.kernel.ready(*nth) {
             *nth += 1;
             match entry.token.source() {
                 Source::Session(id) => self.session_ready(id, entry),
@@ -110,11 +108,17 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Io::Done(count) if count < self.recv_buffer.len() => {
                 let input = &mut self.recv_buffer[..count];
                 let Open { framer, session, .. } = link;
-                let first =
-                    deliver_one(&mut self.host, &mut self.sessions, id, framer, session, input);
-                self.sessions.received(id, count, first.is_ok());
-                if first != Ok(count) {
-                    self.deliver_rest(id, first, count);
+                match deliver_one(&mut self.host, &mut self.sessions, id, framer, session, input) {
+                    Ok(consumed) => {
+                        self.sessions.received(id, count, true);
+                        if consumed < count {
+                            self.deliver_rest(id, Ok(consumed), count);
+                        }
+                    }
+                    first @ Err(_) => {
+                        self.sessions.received(id, count, false);
+                        self.deliver_rest(id, first, count);
+                    }
                 }
             }
             outcome => self.recv_more(id, outcome),

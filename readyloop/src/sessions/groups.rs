@@ -77,8 +77,9 @@ impl Sessions {
             let Some(session) = self.slab.get_mut(key(*id)) else { continue };
             let copy = copies.sealed_in(session.envelope, &mut self.page);
             let is_short = (1..=self.limits.send_high_bytes).contains(&copy.bytes.len());
-            if is_short && session.may_write_on_page() {
-                session.place = self.page.enter_shared(*id, copy.number);
+            if is_short && session.may_write_on_page(self.unflushed) {
+                self.disturbed |= !session.reads();
+                session.entry = self.page.enter_shared(*id, copy.number);
             } else {
                 let bytes = copy.bytes.clone();
                 self.queue_shared(*id, bytes);

@@ -5,8 +5,9 @@
 //! writes and never closes a socket; it records who must be written and who is dead, and the
 //! reactor does both at their places in the turn.
 //!
-//! Invariants: an id is on the page at most once (`Session::place`); an id is in `dead` exactly
-//! once, from the moment its state became `Dead` until it is reaped.
+//! Invariants: an id is on the page at most once (`Session::entry`); an id is in `dead` exactly
+//! once, from the moment its state became `Dead` until it is reaped; while nothing is `disturbed`, whoever
+//! has an entry on the page is open, is read, and waits for nothing but that its bytes leave.
 
 mod groups;
 mod orders;
@@ -52,6 +53,8 @@ pub struct Sessions {
     pub now: Now,
     /// Sessions to write, or whose interest may differ, with their replies of this turn.
     pub page: Page,
+    /// The number of the first entry that was not flushed, on this page or on the one before.
+    pub unflushed: u64,
     /// Sessions to reap.
     pub dead: Vec<SessionId>,
     /// Sessions to read in the next turn without being told by the poller.
@@ -71,8 +74,9 @@ pub struct Sessions {
     pub stats: Stats,
     /// Why the bytes that were just looked at must be refused.
     pub refusal: Option<CloseReason>,
-    /// Whether any session was paused, closed or killed in this turn; if none was, the one that is
-    /// being read still reads, and need not be asked after each frame.
+    /// Whether any session was paused, closed or killed, or needs more of the flush than that its
+    /// bytes on the page leave, since the last flush began. If none was, the one that is being read
+    /// still reads, and whoever is on the page can be written, without being asked.
     pub disturbed: bool,
     /// Whether a handler asked the server to stop.
     pub stop: bool,
@@ -85,6 +89,13 @@ pub enum Timer {
     Deadline(SessionId),
     /// One that a handler set.
     User(SessionId),
+}
+
+impl Default for Timer {
+    /// Nobody's.
+    fn default() -> Timer {
+        Timer::User(SessionId::NONE)
+    }
 }
 
 #[inline]
@@ -106,6 +117,7 @@ impl Sessions {
             reactor,
             now,
             page: Page::new(limits.send_high_bytes),
+            unflushed: 1,
             abroad: Abroad::new(reactors, limits.mailbox_mails_max),
             reactors,
             members: Members::default(),
@@ -136,7 +148,6 @@ impl Sessions {
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
         self.wheel.tell(now);
-        self.disturbed = false;
         self.stats.turns += 1;
     }
 
@@ -229,7 +240,7 @@ impl Sessions {
         self.get(id).is_some_and(Session::reads)
     }
 
-    /// The same for the session that is being read, which was asked at the turn's beginning.
+    /// The same for the session that is being read, which was asked when that began.
     #[inline]
     pub fn still_reads(&self, id: SessionId) -> bool {
         !self.disturbed || self.reads(id)
@@ -242,7 +253,7 @@ impl Sessions {
     }
 
     /// Sends the first `width` bytes of `prefix`, and a copy of `bytes`.
-    #[inline]
+    #[inline(always)]
     pub fn send_prefixed(
         &mut self,
         id: SessionId,
@@ -272,8 +283,10 @@ impl Sessions {
         if let Some(envelope) = session.envelope {
             return self.send_sealed(id, envelope, [bytes, &[]]);
         }
-        if session.accepts() && session.may_write_on_page() && bytes.len() <= room {
-            session.place = self.page.begin(id);
+        let is_free = session.accepts() && session.may_write_on_page(self.unflushed);
+        if is_free && bytes.len() <= room {
+            self.disturbed |= !session.reads();
+            session.entry = self.page.begin(id);
             return self.page.append(id, bytes);
         }
         self.queue_copy(id, bytes)
@@ -286,10 +299,12 @@ impl Sessions {
         self.settle_writer();
         if let Some(session) = self.slab.get_mut(key(id))
             && session.accepts()
-            && session.may_write_on_page()
-            && let Some(place) = self.page.enter_with(id, bytes)
+            && !bytes.is_empty()
+            && session.may_write_on_page(self.unflushed)
+            && let Some(entry) = self.page.enter_with(id, bytes)
         {
-            session.place = place;
+            self.disturbed |= !session.reads();
+            session.entry = entry;
             return Some(session.holds);
         }
         self.queue_copy(id, bytes);
@@ -301,11 +316,14 @@ impl Sessions {
     /// others, also the dead.
     #[inline(always)]
     pub fn serve(&mut self, id: SessionId) -> bool {
-        self.settle_writer();
+        if self.page.is_silent() {
+            self.settle_writer();
+        }
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        let simple = session.reads() && session.may_write_on_page();
+        let simple = session.reads() && session.may_write_on_page(self.unflushed);
         if simple && session.envelope.is_none() {
-            session.place = self.page.begin(id);
+            let Some(entry) = self.page.begin_if_there_is_room(id) else { return false };
+            session.entry = entry;
         }
         simple
     }
@@ -322,7 +340,7 @@ impl Sessions {
     #[cold]
     fn was_silent(&mut self, id: SessionId) {
         if let Some(session) = self.slab.get_mut(key(id)) {
-            session.place = 0;
+            session.entry = 0;
         }
     }
 
@@ -388,7 +406,7 @@ impl Sessions {
 
     /// How many bytes wait to be sent to the session.
     pub fn unsent_bytes(&self, id: SessionId) -> usize {
-        self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_at(session.place))
+        self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_of(session.entry))
     }
 
     /// What a handler elsewhere may know of the session; `None` if its slot was freed.
@@ -396,7 +414,7 @@ impl Sessions {
     pub fn standing(&self, id: SessionId) -> Option<Standing> {
         let session = self.get(id)?;
         let (envelope, mut queued_bytes) = (session.envelope, 0);
-        if session.place != 0 || !session.queue.is_empty() {
+        if session.entry >= self.unflushed || !session.queue.is_empty() {
             queued_bytes = self.unsent_bytes(id);
         }
         Some(Standing { queued_bytes, paused: session.holds.has(Holds::QUEUE), envelope })
@@ -407,10 +425,11 @@ impl Sessions {
     #[inline]
     pub fn mark_dirty(&mut self, id: SessionId) {
         self.settle_writer();
+        self.disturbed = true;
         if let Some(session) = self.slab.get_mut(key(id))
-            && session.place == 0
+            && session.entry < self.unflushed
         {
-            session.place = self.page.enter(id);
+            session.entry = self.page.enter(id);
         }
     }
 
@@ -422,8 +441,8 @@ impl Sessions {
         if !session.close(reason) {
             return false;
         }
-        self.disturbed = true;
         if session.is_dead() {
+            self.disturbed = true;
             self.dead.push(id);
             return true;
         }

@@ -65,7 +65,6 @@ impl Sessions {
             return;
         }
         session.holds.add(hold);
-        self.disturbed = true;
         if hold == Holds::ABROAD {
             self.abroad.hold(id);
         }

@@ -56,11 +56,12 @@ impl Sessions {
         let count = pieces.iter().map(|piece| piece.len()).sum();
         let room = self.page.room();
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        let goes_on = self.page.ends_at(session.place) && session.queue.is_empty();
-        if session.accepts() && !session.blocked && (session.place == 0 || goes_on) && count <= room
-        {
-            if session.place == 0 {
-                session.place = self.page.enter(id);
+        let is_new = session.may_write_on_page(self.unflushed) && count > 0;
+        let goes_on = self.page.ends_with(session.entry) && session.queue.is_empty();
+        if session.accepts() && !session.blocked && (is_new || goes_on) && count <= room {
+            self.disturbed |= !session.reads();
+            if is_new {
+                session.entry = self.page.enter(id);
             }
             pieces.into_iter().for_each(|piece| self.page.add(piece));
             return true;

@@ -17,7 +17,7 @@
 //! let client = net.connect(0);
 //! client.send(b"hello");
 //! assert_eq!(kernel.wait(None)?, 1);
-//! assert_eq!(kernel.ready(0).token, Token::listener(0));
+//! assert_eq!(kernel.ready(0).unwrap().token, Token::listener(0));
 //! let Accept::Socket(socket, _address) = kernel.accept(&listener) else { panic!("nobody called") };
 //! kernel.watch(&socket, Token::session(SessionId::new(0, 0, 1)), Interest::READ)?;
 //!

@@ -211,9 +211,9 @@ impl Kernel for Linux {
     }
 
     #[inline]
-    fn ready(&self, nth: usize) -> Ready {
-        let Event { flags, data, .. } = self.ready.0[nth];
-        Ready { token: Token::from_bits(data.u64()), flags: flags.bits() }
+    fn ready(&self, nth: usize) -> Option<Ready> {
+        let Event { flags, data, .. } = *self.ready.0.get(nth)?;
+        Some(Ready { token: Token::from_bits(data.u64()), flags: flags.bits() })
     }
 
     fn waker(&self) -> Arc<dyn Wake> {

@@ -120,7 +120,7 @@ fn reset(peer: TcpStream) {
 fn ready(linux: &mut Linux, timeout: Duration) -> Vec<Ready> {
     let count = linux.wait(Some(timeout)).unwrap();
     assert!(count <= EVENTS_MAX);
-    (0..count).map(|nth| linux.ready(nth)).collect()
+    (0..count).map(|nth| linux.ready(nth).unwrap()).collect()
 }
 
 fn ready_now(linux: &mut Linux) -> Vec<Ready> {

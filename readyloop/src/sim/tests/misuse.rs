@@ -161,13 +161,6 @@ fn a_rest_of_a_listener_that_is_not_watched() {
 }
 
 #[test]
-#[should_panic(expected = "event 0 of a ready list of 0")]
-fn a_look_beyond_the_ready_list() {
-    let (bench, ..) = bench();
-    bench.kernel.ready(0);
-}
-
-#[test]
 #[should_panic(expected = "finished before it is connected")]
 fn a_finish_while_connecting() {
     let (mut bench, ..) = bench();

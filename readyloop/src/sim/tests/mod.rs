@@ -23,7 +23,7 @@ const P: u32 = Ready::PEER_FINISHED;
 /// What a wait of this kernel reports.
 fn told(kernel: &mut Sim, timeout: Option<Duration>) -> Vec<(Token, u32)> {
     let length = kernel.wait(timeout).unwrap();
-    (0..length).map(|nth| kernel.ready(nth)).map(|r| (r.token, r.flags)).collect()
+    (0..length).filter_map(|nth| kernel.ready(nth)).map(|r| (r.token, r.flags)).collect()
 }
 
 /// A net with one listener, driven call by call.
