@@ -13,11 +13,15 @@
 //!
 //! Thread contract: reactor-thread.
 
+mod shared;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::id::{INDEX_END, SessionId};
+
+use shared::Shared;
 
 /// Bytes on one page of a reactor, at the most. More would not stay in the first-level caches between handler
 /// and write.
@@ -31,8 +35,8 @@ pub struct Page {
     entries: Vec<Entry>,
     /// The number that the next entry will have.
     next: u64,
-    /// Bytes that many entries have, each stored once.
-    shared: Vec<Bytes>,
+    /// Bytes that many entries have.
+    shared: Shared,
     /// Who may append, or `NO_WRITER`.
     writer: SessionId,
     /// Where the writer began, or `NOWHERE`.
@@ -73,7 +77,7 @@ impl Page {
             len: 0,
             entries: Vec::new(),
             next: 1,
-            shared: Vec::new(),
+            shared: Shared::default(),
             writer: no_writer(),
             writer_start: NOWHERE,
         }
@@ -261,7 +265,7 @@ impl Page {
     pub fn pieces(&self, nth: usize) -> impl Iterator<Item = (SessionId, &[u8])> {
         self.entries[nth..].windows(2).map(|pair| match (pair[0], pair[1].start as usize) {
             (Entry { id, start, shared: 0 }, end) => (id, &self.bytes[start as usize..end]),
-            (Entry { id, shared, .. }, _) => (id, &*self.shared[shared as usize - 1]),
+            (Entry { id, shared, .. }, _) => (id, self.shared.get(shared)),
         })
     }
 
@@ -272,8 +276,8 @@ impl Page {
         if self.shared.is_empty() {
             return own as usize;
         }
-        let shared = (begin..end).filter_map(|nth| self.shared(nth));
-        own as usize + shared.map(Bytes::len).sum::<usize>()
+        let shared = self.entries[begin..end].iter().filter(|entry| entry.shared != 0);
+        own as usize + shared.map(|entry| self.shared.get(entry.shared).len()).sum::<usize>()
     }
 
     /// The `nth` entry, and what it has to send.
@@ -287,20 +291,32 @@ impl Page {
                 let (id, range) = self.entry(nth);
                 (id, &self.bytes[range])
             }
-            Entry { id, shared, .. } => (id, &self.shared[shared as usize - 1]),
+            Entry { id, shared, .. } => (id, self.shared.get(shared)),
         }
     }
 
-    /// What the `nth` entry has to send, if others have it too.
-    pub fn shared(&self, nth: usize) -> Option<&Bytes> {
-        let number = self.entries.get(nth)?.shared as usize;
-        self.shared.get(number.checked_sub(1)?)
+    /// What the `nth` entry has to send, to be kept for longer than the page lasts, if others have it
+    /// too.
+    pub fn hold_on(&mut self, nth: usize) -> Option<Bytes> {
+        self.shared.hold_on(self.entries.get(nth)?.shared)
     }
 
     /// Keeps bytes that many entries may have, and says under which number.
     pub fn share(&mut self, bytes: Bytes) -> u32 {
-        self.shared.push(bytes);
-        self.shared.len() as u32
+        self.shared.keep(bytes)
+    }
+
+    /// Gives the entry with the number `entry` what is shared under `next` too, behind what it has;
+    /// `false` if the two do not lie there side by side, or would be more than one session may have on a
+    /// page.
+    pub fn extend_shared(&mut self, entry: u64, next: u32) -> bool {
+        let Some(nth) = entry.checked_sub(self.number(0)) else { return false };
+        let Some(entry) = self.entries.get_mut(nth as usize) else { return false };
+        let Some(both) = self.shared.join(entry.shared, next, self.bytes.len()) else {
+            return false;
+        };
+        entry.shared = both;
+        true
     }
 
     /// Enters `id` with bytes that others have too. Nobody may be the writer.
@@ -381,19 +397,35 @@ mod tests {
     fn shared_bytes_lie_between_those_of_others_and_are_stored_once() {
         let mut page = Page::new(100);
         assert!(write(&mut page, id(1), b"one"));
-        let bytes = Bytes::from(b"for all".to_vec());
-        let shared = page.share(bytes.clone());
+        let shared = page.share(Bytes::from_static(b"for all"));
         assert_eq!((page.enter_shared(id(2), shared), page.enter_shared(id(3), shared)), (2, 3));
         assert!(write(&mut page, id(4), b"four"));
         let pieces: Vec<_> = (0..4).map(|nth| page.piece(nth)).collect();
         let expected: [(_, &[u8]); 4] =
             [(id(1), b"one"), (id(2), b"for all"), (id(3), b"for all"), (id(4), b"four")];
         assert_eq!(pieces, expected);
-        assert_eq!(page.shared(1).map(|shared| shared.as_ptr()), Some(bytes.as_ptr()));
-        assert!(page.shared(0).is_none());
         assert_eq!((page.bytes_of(1), page.bytes_of(2)), (3, 7));
-        page.clear();
-        assert!(bytes.is_unique(), "the page has let go");
+        let (one, other) = (page.hold_on(1).unwrap(), page.hold_on(2).unwrap());
+        assert_eq!((one.as_ptr(), page.hold_on(0)), (other.as_ptr(), None));
+    }
+
+    #[test]
+    fn the_next_message_makes_the_entry_of_one_before_longer() {
+        let mut page = Page::new(10);
+        let mut texts = ["one ", "two ", "three"].map(|text| page.share(text.into())).into_iter();
+        let (one, two, three) =
+            (texts.next().unwrap(), texts.next().unwrap(), texts.next().unwrap());
+        let [first, second] = [id(1), id(2)].map(|id| page.enter_shared(id, one));
+        assert!(page.extend_shared(first, two) && !page.extend_shared(second, three));
+        assert!(!page.extend_shared(first, three), "no session may have so much on this page");
+        let own = page.enter(id(3));
+        assert!(!page.extend_shared(own, one) && !page.extend_shared(0, one));
+        let mut turned = Page::new(10);
+        assert_eq!(page.turn_to(&mut turned), 3);
+        assert!(!page.extend_shared(first, three), "it is on the page before");
+        let pieces: Vec<_> = turned.pieces(0).map(|(_, bytes)| bytes).collect();
+        assert_eq!(pieces, [&b"one two "[..], b"one ", b""]);
+        assert_eq!((turned.bytes_between(0, 3), turned.bytes_between(1, 3)), (12, 4));
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline(never)]
     fn wrote(&mut self, nth: usize, tried: usize, outcome: Io) {
         let (id, on_page) = self.page.piece(nth);
+        let on_page = on_page.len();
         let Some((session, stock, stats)) = self.sessions.get_for_write(id) else { return };
         let count = match outcome {
             Io::Done(count) => count,
@@ -132,13 +133,13 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             }
         };
         stats.sent_bytes += count as u64;
-        if count < on_page.len() {
-            match self.page.shared(nth) {
+        if count < on_page {
+            match self.page.hold_on(nth) {
                 Some(bytes) => session.queue.push_front_shared(bytes.slice(count..), stock),
-                None => session.queue.push_front(&on_page[count..], stock),
+                None => session.queue.push_front(&self.page.piece(nth).1[count..], stock),
             }
         } else {
-            session.queue.advance(count - on_page.len(), stock);
+            session.queue.advance(count - on_page, stock);
         }
         session.blocked = count < tried;
         if !session.blocked && !session.queue.is_empty() {

@@ -64,7 +64,7 @@ impl Sessions {
     pub(super) fn deliver(&mut self, group: &Group, bytes: Bytes) -> bool {
         self.settle_writer();
         let walk = self.members.walk(group);
-        let mut copies = Copies::new(bytes, &mut self.page);
+        let mut copies = Copies::new(bytes);
         for id in &walk {
             let Some(session) = self.slab.get_mut(key(*id)).filter(|session| session.accepts())
             else {
@@ -80,7 +80,10 @@ impl Sessions {
             if is_short && session.may_write_on_page(self.unflushed) {
                 self.disturbed |= !session.reads();
                 session.entry = self.page.enter_shared(*id, copy.number);
-            } else {
+            } else if !(is_short
+                && session.queue.is_empty()
+                && self.page.extend_shared(session.entry, copy.number))
+            {
                 let bytes = copy.bytes.clone();
                 self.queue_shared(*id, bytes);
             }

@@ -86,10 +86,10 @@ impl Sessions {
     }
 }
 
-/// A message to many, of whom some want it in an envelope: sealed once for all of them.
+/// A message to many, of whom some want it in an envelope: made once for all who want the same.
 pub(super) struct Copies {
-    plain: Copy,
-    sealed: Vec<(&'static Envelope, Copy)>,
+    message: Bytes,
+    made: Vec<(Option<&'static Envelope>, Copy)>,
 }
 
 /// A message as some of the many get it.
@@ -100,15 +100,9 @@ pub(super) struct Copy {
     pub(super) number: u32,
 }
 
-impl Copy {
-    fn new(bytes: Bytes, page: &mut Page) -> Copy {
-        Copy { number: page.share(bytes.clone()), bytes }
-    }
-}
-
 impl Copies {
-    pub(super) fn new(bytes: Bytes, page: &mut Page) -> Copies {
-        Copies { plain: Copy::new(bytes, page), sealed: Vec::new() }
+    pub(super) fn new(message: Bytes) -> Copies {
+        Copies { message, made: Vec::new() }
     }
 
     /// The message as sessions with this envelope get it.
@@ -117,14 +111,21 @@ impl Copies {
         envelope: Option<&'static Envelope>,
         page: &mut Page,
     ) -> &Copy {
-        let Some(envelope) = envelope else { return &self.plain };
-        let known = self.sealed.iter().position(|(one, _)| std::ptr::eq(*one, envelope));
+        let same = |one: Option<&'static Envelope>| match (one, envelope) {
+            (Some(one), Some(other)) => std::ptr::eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let known = self.made.iter().position(|(one, _)| same(*one));
         let nth = known.unwrap_or_else(|| {
-            let message = &self.plain.bytes;
-            let sealed = [(envelope.head)(message.len()).as_slice(), message].concat();
-            self.sealed.push((envelope, Copy::new(sealed.into(), page)));
-            self.sealed.len() - 1
+            let bytes = match envelope {
+                Some(envelope) => {
+                    [(envelope.head)(self.message.len()).as_slice(), &self.message].concat().into()
+                }
+                None => self.message.clone(),
+            };
+            self.made.push((envelope, Copy { number: page.share(bytes.clone()), bytes }));
+            self.made.len() - 1
         });
-        &self.sealed[nth].1
+        &self.made[nth].1
     }
 }

@@ -75,6 +75,24 @@ fn a_message_to_idle_members_costs_one_write_each_and_no_queue() {
 }
 
 #[test]
+fn several_messages_of_one_turn_cost_each_member_one_write_and_no_queue() {
+    for trigger in BOTH {
+        let (mut world, _, clients) = world(trigger, SlowMember::default(), 50);
+        let burst: Vec<u8> =
+            [&b"one "[..], b"two ", b"three"].into_iter().flat_map(framed).collect();
+        for (window, writes) in [(1 << 16, 50), (6, 50 + 2)] {
+            clients[3].set_window(window);
+            let before = world.net.calls();
+            clients[7].send(&burst);
+            world.settle();
+            let calls = world.net.calls() - before;
+            assert!(clients.iter().all(|client| client.take_received() == b"one two three"));
+            assert_eq!(calls.sends, writes, "{trigger:?}, window {window}");
+        }
+    }
+}
+
+#[test]
 fn a_session_that_ends_is_in_no_group() {
     for trigger in BOTH {
         let (mut world, group, clients) = world(trigger, SlowMember::default(), 4);
