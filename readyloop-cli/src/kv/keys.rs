@@ -226,7 +226,7 @@ pub fn flush(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     for (_, shard) in visit.held.shards() {
         shard.clear();
     }
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 

@@ -102,7 +102,7 @@ pub fn echo(ask: &mut Ask<'_>, _: &mut Visit<'_, '_>) -> Answer {
 
 pub fn select(ask: &mut Ask<'_>, _: &mut Visit<'_, '_>) -> Answer {
     match ask.integer()? {
-        0 => ask.reply.simple("OK"),
+        0 => ask.reply.ok(),
         _ => return Err(Fault::words("ERR DB index is out of range")),
     }
     Ok(())
@@ -110,7 +110,7 @@ pub fn select(ask: &mut Ask<'_>, _: &mut Visit<'_, '_>) -> Answer {
 
 pub fn quit(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     visit.client.has_quit = true;
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 
@@ -203,7 +203,7 @@ pub fn auth(ask: &mut Ask<'_>, _: &mut Visit<'_, '_>) -> Answer {
         (user, Some(password), None) => log_in(user, password)?,
         _ => return Err(Fault::Syntax),
     }
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 
@@ -239,7 +239,7 @@ pub fn client(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
             let name = ask.arguments.next().ok_or(ask.subcommand_arity("setname"))?;
             ask.end("setname")?;
             set_name(&plain(name, NAMES)?, visit);
-            ask.reply.simple("OK");
+            ask.reply.ok();
         }
         b"SETINFO" => client_setinfo(ask, visit)?,
         b"INFO" => {
@@ -278,7 +278,7 @@ fn client_setinfo(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
         let kept = if is_name { &mut card.library } else { &mut card.library_version };
         *kept = value.into_owned();
     }
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 

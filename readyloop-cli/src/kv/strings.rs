@@ -29,7 +29,7 @@ pub fn set(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     let (key, value) = (ask.argument()?, ask.argument()?);
     if ask.arguments.len() == 0 {
         visit.held.set(key, value, Expiry::Never);
-        ask.reply.simple("OK");
+        ask.reply.ok();
         return Ok(());
     }
     let options = set_options(ask)?;
@@ -53,7 +53,7 @@ pub fn set(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     }
     match (options.returns_old, is_set) {
         (true, _) => {}
-        (false, true) => ask.reply.simple("OK"),
+        (false, true) => ask.reply.ok(),
         (false, false) => ask.reply.null(),
     }
     Ok(())
@@ -121,7 +121,7 @@ fn set_for(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>, unit: &[u8]) -> Answer 
     let (key, given, value) = (ask.argument()?, ask.integer()?, ask.argument()?);
     let due = due(ask, given, unit)?;
     visit.held.set(key, value, Expiry::At(due));
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 
@@ -211,7 +211,7 @@ pub fn mget(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
 
 pub fn mset(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     set_all(ask, visit)?;
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 

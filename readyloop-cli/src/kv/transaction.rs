@@ -15,14 +15,14 @@ pub fn multi(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
         return Err(Fault::words("ERR MULTI calls can not be nested"));
     }
     visit.client.transaction = Some(Box::default());
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 
 pub fn discard(ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     let taken = visit.client.transaction.take();
     taken.ok_or(Fault::words("ERR DISCARD without MULTI"))?;
-    ask.reply.simple("OK");
+    ask.reply.ok();
     Ok(())
 }
 

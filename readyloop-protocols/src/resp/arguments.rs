@@ -28,8 +28,9 @@ impl<'a> Arguments<'a> {
     /// or of fewer than none, has none.
     #[inline]
     pub fn of_array(frame: &'a [u8]) -> Arguments<'a> {
-        let (count, body) = header(frame, b'*').unwrap_or((0, &[]));
-        Arguments { rest: body, left: count }
+        let header = short_header(frame, b'*').or_else(|| long_header(frame));
+        let behind = |(left, bytes)| Some(Arguments { rest: frame.get(bytes..)?, left });
+        header.and_then(behind).unwrap_or(Arguments { rest: &[], left: 0 })
     }
 
     /// How many arguments are left.
@@ -48,9 +49,11 @@ impl<'a> Iterator for Arguments<'a> {
         if self.left == 0 {
             return None;
         }
-        let (bytes, body) = header(self.rest, b'$')?;
-        let argument = body.get(..bytes)?;
-        self.rest = body.get(bytes + 2..)?;
+        let (argument, rest) = match short_header(self.rest, b'$') {
+            Some((bytes, header)) => split(self.rest, header, bytes)?,
+            None => split_long(self.rest)?,
+        };
+        self.rest = rest;
         self.left -= 1;
         Some(argument)
     }
@@ -60,17 +63,25 @@ impl<'a> Iterator for Arguments<'a> {
     }
 }
 
-/// Reads `$5\r\n` or `*5\r\n`: the number, and what follows. `None` for what is no count, so also
-/// for a negative one.
+/// The argument of so many bytes behind its header, and what is behind it.
 #[inline(always)]
-fn header(bytes: &[u8], marker: u8) -> Option<(usize, &[u8])> {
-    match short_header(bytes, marker) {
-        Some((count, header)) => Some((count, bytes.get(header..)?)),
-        None => long_header(bytes),
-    }
+fn split(bytes: &[u8], header: usize, argument: usize) -> Option<(&[u8], &[u8])> {
+    let end = header.checked_add(argument)?;
+    let rest = bytes.get(end.checked_add(2)?..)?;
+    Some((&bytes[header..end], rest))
 }
 
-fn long_header(bytes: &[u8]) -> Option<(usize, &[u8])> {
+/// The same behind any header.
+#[cold]
+fn split_long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (argument, header) = long_header(bytes)?;
+    split(bytes, header, argument)
+}
+
+/// Reads any `$123\r\n` or `*123\r\n`: the number, and how long the header is. `None` for what is no
+/// count, so also for a negative one.
+#[cold]
+fn long_header(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0usize;
     let mut at = 1;
     loop {
@@ -81,10 +92,7 @@ fn long_header(bytes: &[u8]) -> Option<(usize, &[u8])> {
         value = value.wrapping_mul(10).wrapping_add(digit.into());
         at += 1;
     }
-    if bytes[at] != b'\r' {
-        return None;
-    }
-    Some((value, bytes.get(at + 2..)?))
+    (bytes[at] == b'\r').then_some((value, at + 2))
 }
 
 #[cfg(test)]

@@ -183,20 +183,11 @@ impl Commands {
             _ => Step::Malformed("invalid bulk length"),
         }
     }
-}
 
-impl Framer for Commands {
-    #[inline]
-    fn next(&mut self, input: &mut [u8]) -> Step {
-        // What lies behind the longest command is not looked at, wherever the stream is cut.
-        let input = &input[..input.len().min(self.bytes_max)];
+    /// Goes on behind what is remembered, with commands of any kind.
+    #[inline(never)]
+    fn go_on(&mut self, input: &[u8]) -> Step {
         if self.left == 0 {
-            // Only while nothing is remembered, so what comes in pieces is not read again and again.
-            if self.searched == 0
-                && let Some(end) = whole_array(input)
-            {
-                return Step::Frame { frame: 0..end, consumed: end };
-            }
             match input.first() {
                 Some(b'*') => {}
                 Some(_) => return self.line(input),
@@ -231,12 +222,29 @@ impl Framer for Commands {
     }
 }
 
+impl Framer for Commands {
+    // A call of its own would cost as much as the look at a short command.
+    #[inline(always)]
+    fn next(&mut self, input: &mut [u8]) -> Step {
+        // What lies behind the longest command is not looked at, wherever the stream is cut.
+        let input = &input[..input.len().min(self.bytes_max)];
+        // Only while nothing is remembered, so what comes in pieces is not read again and again.
+        if self.left == 0
+            && self.searched == 0
+            && let Some(end) = whole_array(input)
+        {
+            return Step::Frame { frame: 0..end, consumed: end };
+        }
+        self.go_on(input)
+    }
+}
+
 /// The end of the array at the beginning, if it is all there and all its counts are short: what
 /// nearly every command is. `None` says nothing about it.
 #[inline(always)]
 fn whole_array(input: &[u8]) -> Option<usize> {
     let (arguments, header) = short_header(input, b'*')?;
-    let mut rest = &input[header..];
+    let mut rest = input.get(header..)?;
     for _ in 0..arguments {
         let (bytes, header) = short_header(rest, b'$')?;
         rest = rest.get(header + bytes + 2..)?;

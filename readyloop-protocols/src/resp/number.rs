@@ -40,26 +40,24 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a header like `$5\r\n` whose number has one digit or two, the first not 0, as nearly all
-/// have: the number, and how long the header is. `None` for any other, and for one that is cut off.
-/// Whether the last byte is LF is not looked at.
+/// Reads a header like `$5\r\n` whose number has one digit, or two of which the first is not 0, as
+/// nearly all have: the number, and how long the header is. `None` says nothing: of any other, and
+/// of one that is cut off.
+///
+/// Four bytes are looked at together: of what differs from the header of 0, nothing but digits may
+/// be left. Of one digit, these are the header; of two, its LF is not looked at and may not be there.
 #[inline(always)]
 pub(super) fn short_header(bytes: &[u8], marker: u8) -> Option<(usize, usize)> {
-    let (first, rest) = match bytes {
-        [found, first, rest @ ..] if *found == marker => (first.wrapping_sub(b'1'), rest),
-        _ => return None,
-    };
-    if first > 8 {
-        return None;
+    let word = u32::from_le_bytes(*bytes.first_chunk()?);
+    let digit = (word ^ u32::from_le_bytes([marker, b'0', b'\r', b'\n'])).rotate_right(8);
+    if digit <= 9 {
+        return Some((digit as usize, 4));
     }
-    let first = usize::from(first) + 1;
-    match rest {
-        [b'\r', _, ..] => Some((first, 4)),
-        [second, b'\r', _, ..] if second.is_ascii_digit() => {
-            Some((first * 10 + usize::from(second - b'0'), 5))
-        }
-        _ => None,
-    }
+    let digits = word ^ u32::from_le_bytes([marker, b'0', b'0', b'\r']);
+    // Six more than 9 reaches the upper half of a digit's byte.
+    let beyond = (digits | digits.wrapping_add(0x0006_0600)) & 0xFFF0_F0FF;
+    let (tens, ones) = (digits >> 8 & 0xF, digits >> 16 & 0xF);
+    (beyond == 0 && tens > 0).then_some(((tens * 10 + ones) as usize, 5))
 }
 
 #[cfg(test)]
@@ -67,13 +65,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_header_is_one_or_two_digits_and_all_there() {
-        assert_eq!(short_header(b"$7\r\n", b'$'), Some((7, 4)));
-        assert_eq!(short_header(b"*42\r\nx", b'*'), Some((42, 5)));
-        for other in
-            ["", "$", "$1", "$1\r", "$12\r", "$0\r\n", "$-1\r\n", "$123\r\n", "*1\r\n", "$1x\r\n"]
-        {
+    fn a_short_header_is_one_digit_or_two_that_spell_a_number() {
+        for count in 0..=99 {
+            let header = format!("${count}\r\n");
+            let is = Some((count, header.len()));
+            assert_eq!(short_header(header.as_bytes(), b'$'), is);
+            assert_eq!(short_header(format!("{header}body").as_bytes(), b'$'), is);
+            assert_eq!(short_header(header.as_bytes(), b'*'), None);
+        }
+    }
+
+    #[test]
+    fn no_other_header_is_a_short_one() {
+        for other in ["", "$", "$1", "$1\r", "$12", "$-1\r\n", "$+1\r\n", "$ 1\r\n", "$01\r\n"] {
             assert_eq!(short_header(other.as_bytes(), b'$'), None, "{other:?}");
+        }
+        // Every byte in the place of each byte.
+        for header in ["$7\r\n", "$42\r"] {
+            for (place, right) in header.bytes().enumerate() {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = header.as_bytes().to_vec();
+                    bytes[place] = byte;
+                    let digit = right.is_ascii_digit() && byte.is_ascii_digit();
+                    let is = byte == right || digit && (byte != b'0' || bytes != b"$02\r");
+                    assert_eq!(short_header(&bytes, b'$').is_some(), is, "{bytes:?}");
+                }
+            }
         }
     }
 
