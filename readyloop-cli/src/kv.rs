@@ -42,7 +42,7 @@ use call::{Ask, Visit};
 use client::{Client, Stalled};
 use fault::{Fault, unknown_command};
 use server::{Bounds, Server};
-use store::{SharedStore, Store, Which};
+use store::{Held, SharedStore, Store};
 use table::{Command, Flags};
 
 /// How it differs from other services.
@@ -176,7 +176,14 @@ impl Kv {
         context: &mut Context<'_>,
     ) {
         let now = context.now();
-        let held = command.hold(&mut self.store, &arguments, now);
+        let mut locks;
+        let held = match &mut self.store {
+            Store::Own(shard, hasher) => Held::own(shard, hasher, now),
+            Store::Shared(shared) => {
+                locks = shared.lock(command.which(&arguments), now);
+                locks.held()
+            }
+        };
         let reply = Reply::new(&mut self.out, client.protocol);
         let ask = Ask { command, arguments, reply, now };
         ask.answer(&mut Visit { held, server: &self.server, client, context });
@@ -210,9 +217,7 @@ impl Kv {
         if self.store.bytes() <= bytes_max {
             return false;
         }
-        let mut held = self.store.hold(Which::All, context.now());
-        held.shards().for_each(|(_, shard)| _ = shard.len());
-        drop(held);
+        self.store.expire(context.now());
         self.store.bytes() > bytes_max
     }
 

@@ -42,9 +42,14 @@ impl<'a> Ask<'a> {
     pub fn answer(mut self, visit: &mut Visit<'_, '_>) {
         let before = self.reply.written_bytes();
         if let Err(fault) = (self.command.run)(&mut self, visit) {
-            self.reply.truncate(before);
-            self.reply.error(fault.text().as_bytes());
+            self.refuse(&fault, before);
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, fault: &Fault, before: usize) {
+        self.reply.truncate(before);
+        self.reply.error(fault.text().as_bytes());
     }
 
     /// The next argument.

@@ -5,12 +5,13 @@
 //! are taken in the order of the shards' numbers, so no two commands wait for each other.
 
 use std::hash::BuildHasher;
-use std::ops::{Deref, DerefMut};
+use std::iter::StepBy;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use readyloop::Now;
+use readyloop_protocols::resp::Arguments;
 
 use super::shard::{Expiry, Shard};
 
@@ -18,12 +19,14 @@ use super::shard::{Expiry, Shard};
 const SHARDS: usize = 32;
 
 /// Which keys a command works on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Which<'k> {
     /// None.
     None,
     /// One.
     Key(&'k [u8]),
+    /// Several.
+    Keys(StepBy<Arguments<'k>>),
     /// All keys that there are.
     All,
 }
@@ -49,14 +52,18 @@ pub struct Slot {
 
 /// The shards that a command holds.
 pub enum Held<'a> {
-    /// None.
-    Nothing,
-    /// Without a lock: there is one.
-    Own(&'a mut Shard, &'a RandomState),
-    /// The one that has the command's key.
+    /// The one that has all of its keys.
+    One(&'a mut Shard, &'a RandomState),
+    /// Those of its keys, in their places among all shards; of no keys, no places either.
+    Some(Box<[Option<&'a mut Shard>]>, &'a RandomState),
+}
+
+/// The shards that a command has locked.
+pub enum Locks<'a> {
+    /// That of its key.
     One(Locked<'a>, &'a RandomState),
-    /// Several, by their numbers.
-    Many(Box<[Option<Locked<'a>>; SHARDS]>, &'a RandomState),
+    /// Those of its keys, in their places among all shards; of no keys, no places either.
+    Some(Box<[Option<Locked<'a>>]>, &'a RandomState),
 }
 
 /// A shard under its lock.
@@ -71,6 +78,40 @@ impl SharedStore {
         let slot = |_| Slot { shard: Mutex::new(Shard::new()), bytes: AtomicUsize::new(0) };
         SharedStore(Arc::new(std::array::from_fn(slot)), RandomState::default())
     }
+
+    /// Locks what a command works on.
+    #[inline(never)]
+    pub fn lock(&self, which: Which<'_>, now: Now) -> Locks<'_> {
+        let SharedStore(slots, hasher) = self;
+        let wanted = match which {
+            Which::None => return Locks::Some(Box::default(), hasher),
+            Which::Key(key) => {
+                return Locks::One(slots[number(hasher.hash_one(key))].lock(now), hasher);
+            }
+            Which::Keys(keys) => {
+                keys.fold(0, |wanted, key| wanted | 1 << number(hasher.hash_one(key)))
+            }
+            Which::All => u32::MAX,
+        };
+        let locked = slots.iter().enumerate().map(|(nth, slot)| {
+            let is_wanted = wanted & 1 << nth != 0;
+            is_wanted.then(|| slot.lock(now))
+        });
+        Locks::Some(locked.collect(), hasher)
+    }
+}
+
+impl Locks<'_> {
+    /// What is locked.
+    pub fn held(&mut self) -> Held<'_> {
+        match self {
+            Locks::One(locked, hasher) => Held::One(&mut locked.shard, hasher),
+            Locks::Some(locked, hasher) => {
+                let shards = locked.iter_mut().map(|locked| Some(&mut *locked.as_mut()?.shard));
+                Held::Some(shards.collect(), hasher)
+            }
+        }
+    }
 }
 
 impl Store {
@@ -79,34 +120,17 @@ impl Store {
         Store::Own(Box::new(Shard::new()), RandomState::default())
     }
 
-    /// Holds what a command with at most one key works on.
-    #[inline]
-    pub fn hold(&mut self, which: Which<'_>, now: Now) -> Held<'_> {
-        match self {
-            Store::Own(shard, hasher) => {
-                shard.begin(now);
-                Held::Own(shard, hasher)
+    /// Removes all that has expired.
+    pub fn expire(&mut self, now: Now) {
+        let mut locks;
+        let mut held = match self {
+            Store::Own(shard, hasher) => Held::own(shard, hasher, now),
+            Store::Shared(shared) => {
+                locks = shared.lock(Which::All, now);
+                locks.held()
             }
-            Store::Shared(SharedStore(slots, hasher)) => match which {
-                Which::Key(key) => Held::One(slots[number(hasher.hash_one(key))].lock(now), hasher),
-                Which::None => Held::Nothing,
-                Which::All => Held::many(slots, hasher, u32::MAX, now),
-            },
-        }
-    }
-
-    /// Holds what a command with several keys works on.
-    pub fn hold_each<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>, now: Now) -> Held<'_> {
-        match self {
-            Store::Own(shard, hasher) => {
-                shard.begin(now);
-                Held::Own(shard, hasher)
-            }
-            Store::Shared(SharedStore(slots, hasher)) => {
-                let wanted = keys.fold(0, |wanted, key| wanted | 1 << number(hasher.hash_one(key)));
-                Held::many(slots, hasher, wanted, now)
-            }
-        }
+        };
+        held.shards().for_each(|(_, shard)| _ = shard.len());
     }
 
     /// The bytes of all keys and values, and of what they need besides.
@@ -140,54 +164,37 @@ impl Drop for Locked<'_> {
     }
 }
 
-impl Deref for Locked<'_> {
-    type Target = Shard;
-
-    fn deref(&self) -> &Shard {
-        &self.shard
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Shard {
-        &mut self.shard
-    }
-}
-
 impl<'a> Held<'a> {
-    fn many(slots: &'a [Slot; SHARDS], hasher: &'a RandomState, wanted: u32, now: Now) -> Held<'a> {
-        let lock = |nth: usize| (wanted & 1 << nth != 0).then(|| slots[nth].lock(now));
-        Held::Many(Box::new(std::array::from_fn(lock)), hasher)
+    /// All keys, of a thread that shares none.
+    #[inline]
+    pub fn own(shard: &'a mut Shard, hasher: &'a RandomState, now: Now) -> Held<'a> {
+        shard.begin(now);
+        Held::One(shard, hasher)
     }
 
     /// The shard of a key, and the key's hash.
-    #[inline]
+    // A part of every look at a key; see `Shard::find`.
+    #[inline(always)]
     fn find(&mut self, key: &[u8]) -> (&mut Shard, u64) {
-        const KNOWN: &str = "the table of commands says where their keys are";
         match self {
-            Held::Own(shard, hasher) => (shard, hasher.hash_one(key)),
             Held::One(shard, hasher) => (shard, hasher.hash_one(key)),
-            Held::Many(shards, hasher) => {
+            Held::Some(shards, hasher) => {
                 let hash = hasher.hash_one(key);
-                (shards[number(hash)].as_mut().expect(KNOWN), hash)
+                let shard = shards.get_mut(number(hash)).and_then(Option::as_deref_mut);
+                (shard.expect("the table of commands says where their keys are"), hash)
             }
-            Held::Nothing => unreachable!("{KNOWN}"),
         }
     }
 
     /// All shards that are held, with their numbers.
     pub fn shards(&mut self) -> impl Iterator<Item = (usize, &mut Shard)> {
-        let (one, many): (_, &mut [Option<Locked<'a>>]) = match self {
-            Held::Nothing => (None, &mut []),
-            Held::Own(shard, _) => (Some(&mut **shard), &mut []),
+        let (one, some): (_, &mut [Option<&mut Shard>]) = match self {
             Held::One(shard, _) => (Some(&mut **shard), &mut []),
-            Held::Many(shards, _) => (None, &mut shards[..]),
+            Held::Some(shards, _) => (None, shards),
         };
-        let many = many
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(nth, shard)| Some((nth, shard.as_mut().map(|shard| &mut **shard)?)));
-        one.into_iter().map(|shard| (0, shard)).chain(many)
+        let some = some.iter_mut().enumerate();
+        let some = some.filter_map(|(nth, shard)| Some((nth, shard.as_deref_mut()?)));
+        one.into_iter().map(|shard| (0, shard)).chain(some)
     }
 
     /// The value of a key.
@@ -244,48 +251,53 @@ impl<'a> Held<'a> {
 mod tests {
     use super::*;
 
+    /// Keys of one byte each, as the arguments of a command.
+    fn array(keys: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+        let mut array = format!("*{}\r\n", keys.len()).into_bytes();
+        keys.for_each(|key| {
+            array.extend_from_slice(&[b'$', b'1', b'\r', b'\n', key, b'\r', b'\n'])
+        });
+        array
+    }
+
+    fn keys(array: &[u8]) -> Which<'_> {
+        Which::Keys(Arguments::of_array(array).step_by(1))
+    }
+
     #[test]
     fn what_one_thread_writes_another_reads() {
-        let store = SharedStore::new();
-        let (mut one, mut two) = (Store::Shared(store.clone()), Store::Shared(store));
-        let now = Now::default();
-        for number in 0..200u8 {
-            let key = [number];
-            one.hold(Which::Key(&key), now).set(&key, &key, Expiry::Never);
+        let one = SharedStore::new();
+        let (two, all, now) = (one.clone(), array(0..200), Now::default());
+        for key in 0..200u8 {
+            one.lock(Which::Key(&[key]), now).held().set(&[key], &[key], Expiry::Never);
         }
-        let keys: Vec<[u8; 1]> = (0..200u8).map(|number| [number]).collect();
-        let mut held = two.hold_each(keys.iter().map(|key| &key[..]), now);
-        assert!(keys.iter().all(|key| held.get(key) == Some(&key[..])));
-        drop(held);
-        assert_eq!(
-            two.hold(Which::All, now).shards().map(|(_, shard)| shard.len()).sum::<usize>(),
-            200
-        );
-        assert!(one.bytes() > 400 && one.bytes() == two.bytes());
+        for which in [keys(&all), Which::All] {
+            let mut locks = two.lock(which, now);
+            let mut held = locks.held();
+            assert!((0..200u8).all(|key| held.get(&[key]) == Some(&[key][..])));
+            assert_eq!(held.shards().map(|(_, shard)| shard.len()).sum::<usize>(), 200);
+        }
+        let bytes = Store::Shared(two).bytes();
+        assert!(bytes > 400 && bytes == Store::Shared(one).bytes());
     }
 
     #[test]
     fn commands_that_want_each_others_shards_do_not_wait_for_ever() {
         let store = SharedStore::new();
-        let keys: Vec<[u8; 1]> = (0..64u8).map(|number| [number]).collect();
+        let (upwards, downwards) = (array(0..64), array((0..64).rev()));
         std::thread::scope(|scope| {
-            for turned in [false, true] {
-                let mut store = Store::Shared(store.clone());
-                let mut keys = keys.clone();
-                if turned {
-                    keys.reverse();
-                }
+            for (array, first) in [(&upwards, 0), (&downwards, 63)] {
+                let store = store.clone();
                 scope.spawn(move || {
                     for _ in 0..2_000 {
-                        let all = keys.iter().map(|key| &key[..]);
-                        let mut held = store.hold_each(all, Now::default());
-                        held.change(&keys[0], |value| value.push(1));
+                        let mut locks = store.lock(keys(array), Now::default());
+                        locks.held().change(&[first], |value| value.push(1));
                     }
                 });
             }
         });
-        let mut store = Store::Shared(store);
-        let mut held = store.hold(Which::All, Now::default());
-        assert_eq!(held.get(&keys[0]).unwrap().len() + held.get(&keys[63]).unwrap().len(), 4_000);
+        let mut locks = store.lock(Which::All, Now::default());
+        let mut held = locks.held();
+        assert_eq!([0, 63].map(|key| held.get(&[key]).unwrap().len()), [2_000; 2]);
     }
 }

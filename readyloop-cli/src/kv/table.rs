@@ -1,10 +1,9 @@
 //! The commands: one table says what each is called, what it wants, and what answers it.
 
-use readyloop::Now;
 use readyloop_protocols::resp::Arguments;
 
 use super::call::Run;
-use super::store::{Held, Store, Which};
+use super::store::Which;
 use super::{keys, pubsub, server, strings, transaction};
 
 /// A command.
@@ -96,18 +95,15 @@ impl Keys {
 }
 
 impl Command {
-    /// Holds what it works on; `arguments` are those behind its name.
-    #[inline]
-    pub fn hold<'s>(&self, store: &'s mut Store, arguments: &Arguments<'_>, now: Now) -> Held<'s> {
+    /// What it works on; `arguments` are those behind its name.
+    pub fn which<'k>(&self, arguments: &Arguments<'k>) -> Which<'k> {
+        let mut arguments = arguments.clone();
         match self.keys {
-            Keys::First => {
-                let key = arguments.clone().next();
-                store.hold(key.map_or(Which::None, Which::Key), now)
-            }
-            Keys::None => store.hold(Which::None, now),
-            Keys::All => store.hold(Which::All, now),
-            Keys::Each => store.hold_each(arguments.clone(), now),
-            Keys::EachSecond => store.hold_each(arguments.clone().step_by(2), now),
+            Keys::None => Which::None,
+            Keys::First => arguments.next().map_or(Which::None, Which::Key),
+            Keys::Each => Which::Keys(arguments.step_by(1)),
+            Keys::EachSecond => Which::Keys(arguments.step_by(2)),
+            Keys::All => Which::All,
         }
     }
 
