@@ -384,7 +384,7 @@ pub fn command(ask: &mut Ask<'_>, _: &mut Visit<'_, '_>) -> Answer {
 fn describe(command: &Command, reply: &mut Reply<'_>) {
     reply.array(10);
     reply.bulk(command.name.as_bytes());
-    reply.integer(command.arity.into());
+    reply.integer(command.arity());
     reply.set(command.flags.names().count());
     command.flags.names().for_each(|flag| reply.simple(flag));
     command.keys.places().into_iter().for_each(|place| reply.integer(place));

@@ -10,8 +10,9 @@ use super::{keys, pubsub, server, strings, transaction};
 pub struct Command {
     /// Its name, in lower case.
     pub name: &'static str,
-    /// How many arguments it takes, its name included; if negative, that many at least.
-    pub arity: i32,
+    /// How many arguments it takes at least and at most, its name included.
+    arguments_min: usize,
+    arguments_max: usize,
     /// Which of its arguments are keys.
     pub keys: Keys,
     /// What clients and the server have to know of it.
@@ -20,7 +21,7 @@ pub struct Command {
     pub run: Run,
     /// What it does, for people.
     pub summary: &'static str,
-    packed: u128,
+    word: u64,
 }
 
 /// Which arguments of a command are keys.
@@ -110,48 +111,80 @@ impl Command {
     /// Whether it takes so many arguments, its name included.
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
-        let wanted = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { count >= wanted } else { count == wanted }
+        (self.arguments_min..=self.arguments_max).contains(&count)
+    }
+
+    /// How many it takes, as COMMAND tells it: if negative, that many at least.
+    pub fn arity(&self) -> i64 {
+        let least = self.arguments_min as i64;
+        if self.arguments_min == self.arguments_max { least } else { -least }
     }
 }
 
 /// Finds a command by its name, in whatever case.
 #[inline]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    let packed = pack(name);
-    COMMANDS.iter().find(|command| command.packed == packed && command.name.len() == name.len())
+    let word = word(name);
+    let mut place = place(word);
+    while let Some(command) = PLACES[place] {
+        if command.word == word && command.name.len() == name.len() {
+            let is_all = name.len() <= size_of_val(&word);
+            return (is_all || is_spelled(name, command)).then_some(command);
+        }
+        place = (place + 1) % PLACES.len();
+    }
+    None
 }
 
-/// The longest name of a command, in bytes.
-const NAME_BYTES_MAX: usize = 16;
+/// Whether a name that is longer than its word is this command's in between too.
+#[cold]
+fn is_spelled(name: &[u8], command: &Command) -> bool {
+    name.eq_ignore_ascii_case(command.name.as_bytes())
+}
 
-/// A name as a number, so that names of one length are compared in one step: its first bytes and
-/// its last ones, which are all of it. All names are of letters: setting this bit makes a letter
-/// lower, and makes nothing else a letter that was none.
+/// A name's first bytes and its last ones, so that names of one length are compared in one step; up
+/// to eight, they are all of it. All names are of letters: setting this bit makes a letter lower, and
+/// makes nothing else a letter that was none.
 #[inline]
-const fn pack(name: &[u8]) -> u128 {
-    const LOWER: u128 = u128::from_ne_bytes([b'a' ^ b'A'; 16]);
-    let packed = match name {
-        [] => 0,
-        [first, ..] if name.len() < 4 => {
-            let (middle, last) = (name[name.len() / 2], name[name.len() - 1]);
-            u32::from_le_bytes([*first, middle, last, 0]) as u128
+const fn word(name: &[u8]) -> u64 {
+    const LOWER: u64 = u64::from_ne_bytes([b'a' ^ b'A'; 8]);
+    let word = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => {
+            (u32::from_le_bytes(*first) as u64) << 32 | u32::from_le_bytes(*last) as u64
         }
-        _ if name.len() < 8 => match (name.first_chunk(), name.last_chunk()) {
-            (Some(first), Some(last)) => {
-                (u32::from_le_bytes(*first) as u128) << 32 | u32::from_le_bytes(*last) as u128
+        _ => match name {
+            [] => 0,
+            [first, ..] => {
+                let (middle, last) = (name[name.len() / 2], name[name.len() - 1]);
+                u32::from_le_bytes([*first, middle, last, 0]) as u64
             }
-            _ => 0,
-        },
-        _ => match (name.first_chunk(), name.last_chunk()) {
-            (Some(first), Some(last)) => {
-                (u64::from_le_bytes(*first) as u128) << 64 | u64::from_le_bytes(*last) as u128
-            }
-            _ => 0,
         },
     };
-    packed | LOWER
+    word | LOWER
 }
+
+/// Where a command is looked for first: at the upper bits of a product, in which all letters have a
+/// part.
+#[inline]
+const fn place(word: u64) -> usize {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    (word.wrapping_mul(GOLDEN) >> 56) as usize
+}
+
+/// The commands by their names. Who finds his place taken stands at the next that is free.
+static PLACES: [Option<&Command>; 256] = {
+    let mut places = [None; 256];
+    let mut nth = 0;
+    while nth < COMMANDS.len() {
+        let mut at = place(COMMANDS[nth].word);
+        while places[at].is_some() {
+            at = (at + 1) % places.len();
+        }
+        places[at] = Some(&COMMANDS[nth]);
+        nth += 1;
+    }
+    places
+};
 
 const fn command(
     name: &'static str,
@@ -161,8 +194,10 @@ const fn command(
     run: Run,
     summary: &'static str,
 ) -> Command {
-    assert!(name.len() <= NAME_BYTES_MAX);
-    Command { name, arity, keys, flags, run, summary, packed: pack(name.as_bytes()) }
+    let arguments_min = arity.unsigned_abs() as usize;
+    let arguments_max = if arity < 0 { usize::MAX } else { arguments_min };
+    let word = word(name.as_bytes());
+    Command { name, arguments_min, arguments_max, keys, flags, run, summary, word }
 }
 
 const READ: Flags = Flags::READ;
@@ -180,7 +215,7 @@ const SAYS: Flags = Flags::PUBSUB.and(Flags::FAST);
 const ASKS: Flags = Flags::PUBSUB;
 const PLAIN: Flags = Flags(0);
 
-/// All of them, those that are asked for most first.
+/// All of them.
 #[rustfmt::skip] // One line for each.
 pub static COMMANDS: [Command; 51] = {
     use Keys::{All, Each, EachSecond, First, None};
@@ -256,7 +291,17 @@ mod tests {
 
     #[test]
     fn what_is_nearly_a_command_is_none() {
-        for name in ["", "ge", "gett", "\0get", "get\0", "ge4", "GE\x14", "averyveryverylongname"] {
+        for name in [
+            "subsxribe",
+            "",
+            "ge",
+            "gett",
+            "\0get",
+            "get\0",
+            "ge4",
+            "GE\x14",
+            "averyveryverylongname",
+        ] {
             assert!(find(name.as_bytes()).is_none(), "{name:?}");
         }
     }
