@@ -128,6 +128,7 @@ impl Kv {
             Err(fault) => self.refuse(&fault, client),
         }
         context.send(&self.out);
+        client.room_bytes = client.room_bytes.saturating_sub(self.out.len());
         if self.out.capacity() > OUT_BYTES_KEPT {
             self.out = Vec::new();
         }
@@ -234,6 +235,23 @@ impl Kv {
         }
     }
 
+    /// Looks how many more bytes may be queued for a client. If none may, its commands wait from here
+    /// on.
+    #[cold]
+    fn look_at_queue(&self, client: &mut Client, context: &mut Context<'_>) {
+        let queued = context.queued_bytes();
+        match self.server.bounds.queued_bytes_max.checked_sub(queued) {
+            // Who listens is sent messages too, which nobody counts here: it is looked at each time.
+            Some(room) if client.subscriptions.is_none() => client.room_bytes = room,
+            Some(_) => {}
+            None if client.has_quit => {}
+            None => {
+                client.stalled = Some(Box::default());
+                context.pause_until_drained();
+            }
+        }
+    }
+
     /// Does the commands that wait, until the client has to take these many bytes of answers first.
     fn go_on(&mut self, bytes_max: usize, client: &mut Client, context: &mut Context<'_>) {
         let Some(stalled) = client.stalled.take() else { return };
@@ -275,9 +293,8 @@ impl Handler for Kv {
             return stalled.commands.push(frame);
         }
         self.command(frame, client, context);
-        if context.queued_bytes() > self.server.bounds.queued_bytes_max && !client.has_quit {
-            client.stalled = Some(Box::default());
-            context.pause_until_drained();
+        if client.room_bytes == 0 {
+            self.look_at_queue(client, context);
         }
     }
 

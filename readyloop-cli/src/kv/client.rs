@@ -20,6 +20,8 @@ pub struct Client {
     pub transaction: Option<Box<Transaction>>,
     /// Commands that wait until the replies before them have left.
     pub stalled: Option<Box<Stalled>>,
+    /// How many more bytes of answers may be queued before its queue must be looked at.
+    pub room_bytes: usize,
     /// It said QUIT.
     pub has_quit: bool,
 }
@@ -49,8 +51,16 @@ impl Client {
             subscriptions: None,
             transaction: None,
             stalled: None,
+            room_bytes: 0,
             has_quit: false,
         }
+    }
+
+    /// What it listens to from here on. Messages come between its answers then, so nobody knows how
+    /// much room they leave.
+    pub fn listen(&mut self) -> &mut Subscriptions {
+        self.room_bytes = 0;
+        self.subscriptions.get_or_insert_default()
     }
 
     /// How many channels and patterns it listens to.
@@ -155,5 +165,18 @@ pub fn version(protocol: Protocol) -> i64 {
     match protocol {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+
+    #[test]
+    fn who_begins_to_listen_has_his_queue_looked_at_again() {
+        let mut client = Client::new(1);
+        client.room_bytes = 1000;
+        client.listen();
+        assert_eq!((client.room_bytes, client.subscription_count()), (0, 0));
     }
 }

@@ -32,7 +32,7 @@ fn enter(kind: Kind, ask: &mut Ask<'_>, visit: &mut Visit<'_, '_>) -> Answer {
     };
     while let Some(name) = ask.arguments.next() {
         let protocol = visit.client.protocol;
-        let mine = visit.client.subscriptions.get_or_insert_default().of(kind);
+        let mine = visit.client.listen().of(kind);
         if !mine.contains_key(name) {
             let group = visit.server.channels().enter(kind, name, protocol);
             visit.context.join(&group);
