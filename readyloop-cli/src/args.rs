@@ -142,6 +142,10 @@ pub struct BenchOptions {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub idle: u32,
 
+    /// Sessions that send without pause and wait for no answer; what they do is told apart
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub firehose: u32,
+
     /// The size of a frame, a value, a body [default: 64; http: no body]
     #[arg(long, value_name = "BYTES")]
     pub size: Option<Bytes>,

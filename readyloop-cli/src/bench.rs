@@ -4,6 +4,7 @@
 //! thread. Each thread has a descriptor table of its own where there are several, so one process
 //! holds more sessions than `RLIMIT_NOFILE` says.
 
+mod firehose;
 mod load;
 mod plot;
 mod process;
@@ -18,18 +19,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
-use readyloop::{Accepting, Address, Error, FdTables, Limits, Remote, Server, Topology};
+use readyloop::{
+    Accepting, Address, Error, FdTables, Limits, Lines, Raw, Remote, Server, Topology,
+};
 use rustix::process::{Resource, getrlimit};
 
-use crate::args::{Bench, BenchOptions};
+use crate::args::{Bench, BenchEcho, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::progress::Progress;
 
+use firehose::Firehoses;
 use load::{Event, Load, Plan, Start, histogram};
 use process::Usage;
+use report::Poured;
 pub use report::Report;
-use wire::{Echo, Http, Kv, Wire};
+use wire::{Count, Echo, Http, Kv, Wire};
 
 const ECHO_BYTES: usize = 64;
 
@@ -50,17 +55,13 @@ pub fn run(bench: &Bench) -> Result<()> {
                 .into());
             }
             match echo.framing {
-                Framing::Raw => measure(&what, options, Echo::raw(bytes))?,
-                Framing::Lines => measure(&what, options, Echo::lines(bytes))?,
+                Framing::Raw => measure(&what, options, framed(echo, Raw, bytes)?)?,
+                Framing::Lines => {
+                    measure(&what, options, framed(echo, Lines::new(bytes + 1), bytes)?)?
+                }
                 Framing::Length(prefix, order) => {
                     let framer = LengthPrefixed::new(prefix, order, bytes);
-                    let echo = Echo::length(framer, bytes).ok_or_else(|| {
-                        Error::settings(format!(
-                            "--framing {} cannot spell --size {bytes}",
-                            echo.framing
-                        ))
-                    })?;
-                    measure(&what, options, echo)?
+                    measure(&what, options, framed(echo, framer, bytes)?)?
                 }
             }
         }
@@ -68,10 +69,17 @@ pub fn run(bench: &Bench) -> Result<()> {
     tell(&report, options)
 }
 
+/// Echoes of so many bytes, cut by this framer.
+fn framed<F: Count>(bench: &BenchEcho, framer: F, bytes: usize) -> Result<Echo<F>> {
+    let unspelled =
+        || Error::settings(format!("--framing {} cannot spell --size {bytes}", bench.framing));
+    Ok(Echo::new(framer, bytes).ok_or_else(unspelled)?)
+}
+
 /// Asks for an echo behind lengths, and prints nothing.
 pub fn echo(what: &str, options: &BenchOptions) -> Result<Report> {
     let framer = LengthPrefixed::new(Prefix::Four, Order::Big, ECHO_BYTES);
-    let echo = Echo::length(framer, ECHO_BYTES).expect("four bytes spell it");
+    let echo = Echo::new(framer, ECHO_BYTES).expect("four bytes spell it");
     measure(what, options, echo)
 }
 
@@ -112,7 +120,8 @@ pub fn descriptors() -> (u64, usize) {
 
 /// How many threads hold so many sessions.
 fn threads(options: &BenchOptions) -> Result<usize> {
-    let sessions = options.sessions as usize + options.idle as usize;
+    let sessions = [options.sessions, options.firehose, options.idle];
+    let sessions: usize = sessions.into_iter().map(|count| count as usize).sum();
     let (limit, each) = descriptors();
     let needed = sessions.div_ceil(each).max(1);
     match options.threads.map(|threads| threads as usize) {
@@ -133,6 +142,7 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         target: options.target.parse::<Address>()?,
         busy: options.sessions as usize,
         idle: options.idle as usize,
+        firehoses: Firehoses::new(options.firehose as usize, &wire)?,
         threads,
         pipeline: options.pipeline as usize,
         rate: options.rate.map(f64::from),
@@ -146,6 +156,7 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         }
     };
     let limits = Limits { drain_timeout: Duration::from_secs(1), ..Limits::default() };
+    let limits = plan.firehoses.bounded(limits);
     let server = Server::builder().limits(limits).topology(topology).bind()?;
     let remote = server.remote();
     let collected = Arc::new(Mutex::new(Vec::new()));
@@ -168,6 +179,7 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         what: what.to_string(),
         sessions: plan.busy,
         idle: plan.idle,
+        firehoses: Poured::by(&plan.firehoses),
         pipeline: plan.pipeline,
         rate: options.rate,
         threads,

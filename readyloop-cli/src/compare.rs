@@ -183,6 +183,7 @@ fn measure(point: &Point, options: &CompareOptions) -> Result<Measured> {
         target: server.target.clone(),
         sessions: options.active,
         idle: point.idle,
+        firehose: 0,
         size: None,
         pipeline: 1,
         duration: Span(options.duration.0),

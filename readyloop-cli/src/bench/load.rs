@@ -17,16 +17,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use readyloop::{Address, CloseReason, Context, Handler, Now, Peer, Remote, SessionId};
+use readyloop::{Address, CloseReason, Context, Handler, Now, Peer, Remote, SessionId, TimerId};
 
+use super::firehose::{Cut, Firehoses, REFILL};
 use super::wire::Wire;
 
 /// What all threads have to know.
 pub struct Plan {
     pub target: Address,
-    /// Sessions that ask, and sessions that are only there, on all threads.
+    /// Sessions that ask, and sessions that are only there, on all threads. The firehoses are
+    /// neither.
     pub busy: usize,
     pub idle: usize,
+    pub firehoses: Firehoses,
     pub threads: usize,
     /// Requests in flight on one session, at most.
     pub pipeline: usize,
@@ -63,6 +66,10 @@ pub struct Counters {
 }
 
 impl Plan {
+    fn sessions(&self) -> usize {
+        self.busy + self.firehoses.sessions + self.idle
+    }
+
     /// How many of `all` are this thread's.
     fn share(&self, all: usize, thread: usize) -> usize {
         (thread + 1) * all / self.threads - thread * all / self.threads
@@ -81,6 +88,14 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sessions from one address: far fewer than it has ports (ip(7), `ip_local_port_range`), because the
 /// kernel looks for a free one, and the search grows long when most are taken.
 const SESSIONS_PER_SOURCE: usize = 5_000;
+
+/// What a session is there for.
+pub enum Role {
+    Idle,
+    Firehose,
+    /// It asks, on this line.
+    Busy(usize),
+}
 
 /// A session that asks.
 #[derive(Default)]
@@ -114,6 +129,7 @@ pub struct Load<W: Wire> {
     dialled: usize,
     opened: usize,
     idle: usize,
+    firehoses: usize,
     all: usize,
 }
 
@@ -132,19 +148,40 @@ impl<W: Wire> Load<W> {
         collected: Arc<Mutex<Vec<Histogram<u64>>>>,
     ) -> Load<W> {
         let (busy, idle) = (plan.share(plan.busy, thread), plan.share(plan.idle, thread));
+        let firehoses = plan.share(plan.firehoses.sessions, thread);
         let lines = (0..busy).map(|_| Line::default()).collect();
         let desk = Arc::new(Mutex::new(Desk { wire, lines, out: Vec::new() }));
         let latencies = histogram();
-        let all = busy + idle;
-        Load { plan, desk, remote, thread, latencies, collected, dialled: 0, opened: 0, idle, all }
+        let all = busy + firehoses + idle;
+        Load {
+            plan,
+            desk,
+            remote,
+            thread,
+            latencies,
+            collected,
+            dialled: 0,
+            opened: 0,
+            idle,
+            firehoses,
+            all,
+        }
+    }
+
+    /// What the n-th session of this thread is there for.
+    fn role(&self, nth: usize) -> Role {
+        match nth.checked_sub(self.idle) {
+            None => Role::Idle,
+            Some(nth) if nth < self.firehoses => Role::Firehose,
+            Some(nth) => Role::Busy(nth - self.firehoses),
+        }
     }
 
     /// Idle sessions first, so that the busy ones begin when all others are there.
     fn dial(&mut self, context: &mut Context<'_>) {
         let end = if self.opened < self.idle { self.idle } else { self.all };
         while self.dialled < end.min(self.opened + DIALS) {
-            let number =
-                self.thread * self.plan.share(self.plan.busy + self.plan.idle, 0) + self.dialled;
+            let number = self.thread * self.plan.share(self.plan.sessions(), 0) + self.dialled;
             let target = &self.plan.target;
             let dialled = match source(target, number) {
                 Some(from) => context.connect_from(from, target, DIAL_TIMEOUT),
@@ -161,7 +198,7 @@ impl<W: Wire> Load<W> {
     fn ready(&self) {
         let reactor = u8::try_from(self.thread).expect("a server has no more reactors");
         let (plan, desk, remote) = (self.plan.clone(), self.desk.clone(), self.remote.clone());
-        let lines = self.all - self.idle;
+        let lines = self.all - self.idle - self.firehoses;
         let start: Start = match self.plan.rate {
             None => Box::new(move |context| lock(&desk).ask_on_all(&plan, context)),
             Some(_) if lines == 0 => Box::new(|_| {}),
@@ -177,6 +214,48 @@ impl<W: Wire> Load<W> {
             }
         };
         self.plan.tell(Event::AllOpen(reactor, start));
+    }
+
+    /// Bytes came back on a line.
+    fn answered(&mut self, index: usize, frame: &[u8], context: &mut Context<'_>) {
+        let counters = &self.plan.counters;
+        counters.received_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        let mut desk = lock(&self.desk);
+        let Desk { wire, lines, out } = &mut *desk;
+        let line = &mut lines[index];
+        let answers = wire.read(&mut line.partial, frame);
+        let now = context.now();
+        let measures = counters.measures.load(Ordering::Relaxed);
+        out.clear();
+        for _ in 0..answers.whole {
+            let Some(due) = line.in_flight.pop_front() else {
+                counters.wrong.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if measures {
+                self.latencies.saturating_record(now.since(due).as_nanos() as u64);
+                counters.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            let next = if self.plan.rate.is_none() { Some(now) } else { line.waiting.pop_front() };
+            if let Some(due) = next {
+                ask(wire, line, due, out);
+            }
+        }
+        if !answers.right {
+            counters.wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        context.send(out);
+        counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes came back to a firehose, which sends on: from when the others are measured, for
+    /// as long as they are.
+    fn poured(&self, count: usize, context: &mut Context<'_>) {
+        if self.plan.counters.measures.load(Ordering::Relaxed) {
+            let firehoses = &self.plan.firehoses;
+            firehoses.received_bytes.fetch_add(count as u64, Ordering::Relaxed);
+            firehoses.fill(context);
+        }
     }
 }
 
@@ -273,9 +352,8 @@ fn ask<W: Wire>(wire: &W, line: &mut Line, due: Now, out: &mut Vec<u8>) {
 }
 
 impl<W: Wire> Handler for Load<W> {
-    type Framer = W::Framer;
-    /// Which line it is; none if it is idle.
-    type Session = Option<usize>;
+    type Framer = Cut<W::Framer>;
+    type Session = Role;
 
     fn on_start(&mut self, context: &mut Context<'_>) {
         self.dial(context);
@@ -284,63 +362,56 @@ impl<W: Wire> Handler for Load<W> {
         }
     }
 
-    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (W::Framer, Option<usize>) {
-        let index = self.opened.checked_sub(self.idle);
+    fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (Cut<W::Framer>, Role) {
+        let role = self.role(self.opened);
         self.opened += 1;
         self.plan.counters.open.fetch_add(1, Ordering::Relaxed);
-        let mut desk = lock(&self.desk);
-        if let Some(index) = index {
-            desk.lines[index].id = Some(context.id());
-        }
-        let framer = desk.wire.framer();
-        drop(desk);
+        let framer = match role {
+            Role::Busy(index) => {
+                let mut desk = lock(&self.desk);
+                desk.lines[index].id = Some(context.id());
+                Cut::Answers(desk.wire.framer())
+            }
+            Role::Firehose => {
+                context.set_timer(REFILL);
+                Cut::Nowhere
+            }
+            Role::Idle => Cut::Nowhere,
+        };
         self.dial(context);
         if self.opened == self.all {
             self.ready();
         }
-        (framer, index)
+        (framer, role)
     }
 
-    fn on_frame(&mut self, index: &mut Option<usize>, frame: &[u8], context: &mut Context<'_>) {
-        let counters = &self.plan.counters;
-        counters.received_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
-        let mut desk = lock(&self.desk);
-        let Desk { wire, lines, out } = &mut *desk;
-        let Some(line) = index.map(|index| &mut lines[index]) else { return };
-        let answers = wire.read(&mut line.partial, frame);
-        let now = context.now();
-        let measures = counters.measures.load(Ordering::Relaxed);
-        out.clear();
-        for _ in 0..answers.whole {
-            let Some(due) = line.in_flight.pop_front() else {
-                counters.wrong.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            if measures {
-                self.latencies.saturating_record(now.since(due).as_nanos() as u64);
-                counters.answers.fetch_add(1, Ordering::Relaxed);
-            }
-            let next = if self.plan.rate.is_none() { Some(now) } else { line.waiting.pop_front() };
-            if let Some(due) = next {
-                ask(wire, line, due, out);
-            }
+    fn on_frame(&mut self, role: &mut Role, frame: &[u8], context: &mut Context<'_>) {
+        match role {
+            Role::Busy(index) => self.answered(*index, frame, context),
+            Role::Firehose => self.poured(frame.len(), context),
+            Role::Idle => {}
         }
-        if !answers.right {
-            counters.wrong.fetch_add(1, Ordering::Relaxed);
-        }
-        context.send(out);
-        counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
     }
 
-    fn on_close(&mut self, index: Option<usize>, reason: CloseReason, _: &mut Context<'_>) {
+    /// Only firehoses have a timer.
+    fn on_timer(&mut self, _: &mut Role, timer: TimerId, context: &mut Context<'_>) {
+        self.poured(0, context);
+        context.reset_timer(timer, REFILL);
+    }
+
+    fn on_close(&mut self, role: Role, reason: CloseReason, _: &mut Context<'_>) {
         let counters = &self.plan.counters;
         if counters.over.load(Ordering::Relaxed) {
             return;
         }
+        if let Role::Firehose = role {
+            // What is measured without it is not what was asked for.
+            return self.plan.tell(Event::Fault(format!("a firehose was lost: {reason}")));
+        }
         if counters.lost.fetch_add(1, Ordering::Relaxed) + 1 == self.plan.busy as u64 {
             self.plan.tell(Event::Fault(format!("the sessions were lost: {reason}")));
         }
-        if let Some(index) = index {
+        if let Role::Busy(index) = role {
             lock(&self.desk).lines[index].id = None;
         }
     }

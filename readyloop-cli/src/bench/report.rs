@@ -1,11 +1,13 @@
 //! What was measured: as a table, as JSON.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::firehose::Firehoses;
 use super::process::Usage;
 
 /// The percentiles that are told.
@@ -18,6 +20,8 @@ pub struct Report {
     pub what: String,
     pub sessions: usize,
     pub idle: usize,
+    /// What the firehoses did, if there were some.
+    pub firehoses: Option<Poured>,
     pub pipeline: usize,
     /// Requests for each second that were due, in an open loop.
     pub rate: Option<u32>,
@@ -34,6 +38,24 @@ pub struct Report {
     pub server: Option<(u32, Usage, Usage)>,
     /// Why it ended early, if it did.
     pub cut_short: Option<String>,
+}
+
+/// What firehoses sent, and what came back.
+pub struct Poured {
+    pub sessions: usize,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+impl Poured {
+    /// `None` if there were none.
+    pub fn by(firehoses: &Firehoses) -> Option<Poured> {
+        (firehoses.sessions > 0).then(|| Poured {
+            sessions: firehoses.sessions,
+            sent_bytes: firehoses.sent_bytes.load(Ordering::Relaxed),
+            received_bytes: firehoses.received_bytes.load(Ordering::Relaxed),
+        })
+    }
 }
 
 impl Report {
@@ -69,10 +91,19 @@ impl Report {
                 "memory_bytes": after.memory_bytes,
             })
         });
+        let seconds = self.measured.as_secs_f64();
+        let firehoses = self.firehoses.as_ref().map(|poured| {
+            json!({
+                "sessions": poured.sessions,
+                "sent_bytes_per_second": poured.sent_bytes as f64 / seconds,
+                "received_bytes_per_second": poured.received_bytes as f64 / seconds,
+            })
+        });
         json!({
             "what": self.what, "sessions": self.sessions, "idle": self.idle,
+            "firehoses": firehoses,
             "pipeline": self.pipeline, "rate": self.rate, "threads": self.threads,
-            "seconds": self.measured.as_secs_f64(), "answers": self.answers,
+            "seconds": seconds, "answers": self.answers,
             "answers_per_second": self.throughput(), "wrong": self.wrong, "lost": self.lost,
             "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes,
             "latency_us": latencies, "server": server, "cut_short": self.cut_short,
@@ -131,6 +162,11 @@ impl fmt::Display for Report {
             grouped(self.wrong),
             grouped(self.lost)
         )?;
+        if let Some(Poured { sessions, sent_bytes, received_bytes }) = self.firehoses {
+            let rate = |count: u64| format!("{:.1} MB/s", count as f64 / 1e6 / seconds);
+            let (sent, received) = (rate(sent_bytes), rate(received_bytes));
+            writeln!(f, "firehoses  {sessions:>14}   {sent} out, {received} in on all of them")?;
+        }
         if let (Some((pid, before, after)), Some((user, system))) =
             (&self.server, self.server_cost())
         {
@@ -167,6 +203,11 @@ mod tests {
             what: "echo".to_string(),
             sessions: 10,
             idle: 5,
+            firehoses: Some(Poured {
+                sessions: 3,
+                sent_bytes: 30_000_000,
+                received_bytes: 20_000_000,
+            }),
             pipeline: 2,
             rate: Some(600),
             threads: 1,
@@ -190,6 +231,7 @@ mod tests {
             "500/s of 600 due",
             "p50 500 ms, p90 900 ms, p99 990 ms, p99.9 1.00 s, max 1.00 s",
             "1 sessions lost",
+            "firehoses               3   15.0 MB/s out, 10.0 MB/s in on all of them",
             "process 7: 1.00 CPUs, 500.00 us user and 1500.00 us kernel an answer, 5.0 MB",
         ] {
             assert!(table.contains(words), "'{words}' is not in:\n{table}");
@@ -200,6 +242,7 @@ mod tests {
     fn programs_are_told_the_same() {
         let json = report().json();
         assert_eq!(json["answers_per_second"], 500.0);
+        assert_eq!(json["firehoses"]["received_bytes_per_second"], 10e6);
         assert_eq!(json["server"]["memory_bytes"], 5_000_000);
         let median = json["latency_us"]["p50"].as_f64().unwrap();
         assert!((499_000.0..501_000.0).contains(&median), "{median}");

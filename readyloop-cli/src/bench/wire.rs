@@ -16,9 +16,22 @@ pub trait Wire: Clone + Send + Sync + 'static {
     /// Appends the request of this number.
     fn ask(&self, number: u64, out: &mut Vec<u8>);
 
+    /// Appends whole requests, [`POURED_BYTES`] and not much more: what a firehose repeats.
+    fn pour(&self, out: &mut Vec<u8>) {
+        let mut number = 0;
+        while out.len() < POURED_BYTES {
+            self.ask(number, out);
+            number += 1;
+        }
+    }
+
     /// Counts what a frame brings; `partial` is the session's own memory.
     fn read(&self, partial: &mut usize, frame: &[u8]) -> Answers;
 }
+
+/// A quarter of what a session may read in a turn: long enough that a frame is mostly its bytes, and
+/// short enough that the server's limit is never met.
+const POURED_BYTES: usize = 16 << 10;
 
 /// What a frame brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,34 +61,27 @@ fn payload(bytes: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(bytes).collect()
 }
 
-impl Echo<Raw> {
-    pub fn raw(bytes: usize) -> Echo<Raw> {
-        Echo { framer: Raw, payload: payload(bytes), request: payload(bytes) }
-    }
-}
-
-impl Echo<Lines> {
-    pub fn lines(bytes: usize) -> Echo<Lines> {
-        let request = [payload(bytes), b"\n".to_vec()].concat();
-        Echo { framer: Lines::new(bytes + 1), payload: payload(bytes), request }
-    }
-}
-
-impl Echo<LengthPrefixed> {
-    /// `None` if the prefix cannot spell so much.
-    pub fn length(framer: LengthPrefixed, bytes: usize) -> Option<Echo<LengthPrefixed>> {
-        let prefix = framer.encode(bytes)?;
-        let request = [prefix.as_slice(), &payload(bytes)].concat();
+impl<F: Count> Echo<F> {
+    /// `None` if the framing cannot spell so much.
+    pub fn new(framer: F, bytes: usize) -> Option<Echo<F>> {
+        let request = framer.request(bytes)?;
         Some(Echo { framer, payload: payload(bytes), request })
     }
 }
 
-/// How an echo's answers are counted.
+/// How an echo's requests are framed, and its answers counted.
 pub trait Count: Framer + Clone + Send + Sync + 'static {
+    /// A payload of so many bytes, framed; `None` if that cannot be spelled.
+    fn request(&self, bytes: usize) -> Option<Vec<u8>>;
+
     fn count(payload: &[u8], partial: &mut usize, frame: &[u8]) -> Answers;
 }
 
 impl Count for Raw {
+    fn request(&self, bytes: usize) -> Option<Vec<u8>> {
+        Some(payload(bytes))
+    }
+
     /// Bytes as they come: an answer is over when as many have come as were sent.
     fn count(payload: &[u8], partial: &mut usize, frame: &[u8]) -> Answers {
         let expected = payload.iter().cycle().skip(*partial);
@@ -87,12 +93,20 @@ impl Count for Raw {
 }
 
 impl Count for Lines {
+    fn request(&self, bytes: usize) -> Option<Vec<u8>> {
+        Some([payload(bytes), b"\n".to_vec()].concat())
+    }
+
     fn count(payload: &[u8], _: &mut usize, frame: &[u8]) -> Answers {
         Answers::one(frame == payload)
     }
 }
 
 impl Count for LengthPrefixed {
+    fn request(&self, bytes: usize) -> Option<Vec<u8>> {
+        Some([self.encode(bytes)?.as_slice(), &payload(bytes)].concat())
+    }
+
     fn count(payload: &[u8], _: &mut usize, frame: &[u8]) -> Answers {
         Answers::one(frame == payload)
     }
@@ -107,6 +121,18 @@ impl<F: Count> Wire for Echo<F> {
 
     fn ask(&self, _: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.request);
+    }
+
+    /// Frames as long as the framing can spell, whatever the others ask for: many short ones would
+    /// show how fast frames are handled, and not how the bytes of one session weigh on the others.
+    fn pour(&self, out: &mut Vec<u8>) {
+        const SPELLED_BY_ONE_BYTE: usize = 255;
+        let lengths = [POURED_BYTES, SPELLED_BY_ONE_BYTE];
+        let long = lengths.into_iter().find_map(|bytes| self.framer.request(bytes));
+        let long = long.expect("every framing spells as much as one byte does");
+        while out.len() < POURED_BYTES {
+            out.extend_from_slice(&long);
+        }
     }
 
     fn read(&self, partial: &mut usize, frame: &[u8]) -> Answers {
@@ -256,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_echo_counts_what_comes_back_whole_however_it_is_cut() {
-        let raw = Echo::raw(10);
+        let raw = Echo::new(Raw, 10).unwrap();
         let stream = payload(10).repeat(3);
         for cut in 1..stream.len() {
             let mut partial = 0;
@@ -267,9 +293,26 @@ mod tests {
         }
         assert!(!raw.read(&mut 0, b"abcdefghiX").right);
         let length = LengthPrefixed::new(Prefix::Two, Order::Big, 100);
-        let framed = Echo::length(length, 10).unwrap();
+        let framed = Echo::new(length, 10).unwrap();
         assert!(framed.read(&mut 0, &payload(10)).right && !framed.read(&mut 0, b"abc").right);
-        assert!(Echo::length(LengthPrefixed::new(Prefix::One, Order::Big, 999), 300).is_none());
+        assert!(Echo::new(LengthPrefixed::new(Prefix::One, Order::Big, 999), 300).is_none());
+    }
+
+    #[test]
+    fn what_is_poured_are_whole_requests_as_long_as_the_framing_can_spell() {
+        fn poured(wire: &impl Wire) -> Vec<u8> {
+            let mut out = Vec::new();
+            wire.pour(&mut out);
+            out
+        }
+        let length = |prefix| LengthPrefixed::new(prefix, Order::Big, 64);
+        let bytes = poured(&Echo::new(length(Prefix::One), 64).unwrap());
+        assert_eq!(bytes, [&[255][..], &payload(255)].concat().repeat(POURED_BYTES / 256));
+        let bytes = poured(&Echo::new(length(Prefix::Four), 64).unwrap());
+        assert_eq!(bytes, [&[0, 0, 64, 0][..], &payload(POURED_BYTES)].concat());
+        let http = Http::new("a", Some(1000));
+        let times = POURED_BYTES.div_ceil(http.request.len());
+        assert_eq!(poured(&http), http.request.repeat(times));
     }
 
     #[test]

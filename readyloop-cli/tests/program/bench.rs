@@ -66,6 +66,78 @@ fn an_open_loop_counts_from_when_a_request_was_due_and_a_closed_one_does_not() {
     }
 }
 
+/// What the firehoses of a run sent, and what came back, in bytes.
+fn poured(report: &Value) -> (f64, f64) {
+    let seconds = report["seconds"].as_f64().unwrap();
+    let of = |name: &str| report["firehoses"][name].as_f64().unwrap() * seconds;
+    (of("sent_bytes_per_second"), of("received_bytes_per_second"))
+}
+
+#[test]
+fn firehoses_are_answered_and_count_for_nothing_else() {
+    let kinds: [(&str, &[&str], &[&str]); 6] = [
+        ("echo", &["--framing", "raw"], &["--framing", "raw", "--rate", "2000"]),
+        ("echo", &["--framing", "lines"], &["--framing", "lines"]),
+        ("echo", &["--framing", "length:1"], &["--framing", "length:1", "--threads", "2"]),
+        ("echo", &["--topology", "workers"], &["--idle", "20"]),
+        ("kv", &[], &[]),
+        ("http", &[], &["--size", "100"]),
+    ];
+    for (kind, serve, options) in kinds {
+        let server = Server::start(kind, serve);
+        let options = [options, &["--sessions", "5", "--firehose", "3"]].concat();
+        let (report, ended) = bench(kind, &server, &options);
+        assert_eq!(ended.code, Some(0), "{kind} {options:?}: {ended:?}");
+        assert_eq!((&report["wrong"], &report["lost"]), (&0.into(), &0.into()), "{report}");
+        assert_eq!(report["firehoses"]["sessions"], 3, "{report}");
+        let (_, received) = poured(&report);
+        assert!(received > 100_000.0, "{report}");
+        // What one polite answer takes at most; each of 5 sessions has one on its way at the end.
+        let answers = report["answers"].as_u64().unwrap() + 5;
+        assert!(report["received_bytes"].as_u64().unwrap() <= answers * 400, "{report}");
+        assert!(ended.stdout.contains("\nfirehoses  "), "{}", ended.stdout);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_firehose_waits_for_no_answer_and_keeps_no_more_than_its_queue() {
+    let server = Server::start("echo", &[]);
+    server.signal(Signal::STOP);
+    let (report, ended) = bench("echo", &server, &["--firehose", "1", "--sessions", "1"]);
+    server.signal(Signal::CONT);
+    assert!(ended.stderr.contains("no answer came"), "{ended:?}");
+    let (sent, received) = poured(&report);
+    assert_eq!(received, 0.0, "{report}");
+    // More than its queue, so it filled it again; the rest lies in the kernel (tcp(7): tcp_wmem,
+    // tcp_rmem).
+    let queue = f64::from(256 << 10);
+    assert!(sent > queue && sent < queue + f64::from(64 << 20), "{report}");
+    server.stop();
+}
+
+#[test]
+fn a_firehose_and_a_server_that_waits_for_it_do_not_wait_for_each_other() {
+    // The server reads no more than it could send: all of it comes back, through every buffer on the
+    // way, only if we read while we cannot send.
+    let server = Server::start("echo", &["--send-low", "1k", "--send-high", "20k"]);
+    let (report, ended) =
+        bench("echo", &server, &["--firehose", "1", "--sessions", "1", "--duration", "2s"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (_, received) = poured(&report);
+    assert!(received > 40e6, "{report}");
+    server.stop();
+}
+
+#[test]
+fn a_firehose_that_is_lost_is_an_error() {
+    let server = Server::start("echo", &["--max-frame", "1k"]);
+    let (report, ended) = bench("echo", &server, &["--firehose", "1"]);
+    assert_eq!((ended.code, &report["lost"]), (Some(1), &0.into()), "{ended:?}");
+    assert!(ended.stderr.contains("a firehose was lost: "), "{}", ended.stderr);
+    server.stop();
+}
+
 #[test]
 fn one_process_holds_more_sessions_than_one_descriptor_table() {
     let server = Server::start("echo", &[]);
@@ -113,10 +185,12 @@ fn a_server_that_is_not_there_or_goes_away_is_an_error() {
 
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_way_out() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["echo", "--framing", "raw", "--size", "0"], "make it at least 1"),
         (&["echo", "--framing", "length:1", "--size", "300"], "cannot spell --size 300"),
         (&["kv", "--idle", "10000000", "--threads", "1"], "make --threads at least"),
+        (&["kv", "--firehose", "10000000", "--threads", "1"], "make --threads at least"),
+        (&["kv", "--firehose", "1", "--size", "256k"], "make --size at most 131072"),
         (&["http", "--sessions", "0"], "not a whole number from 1"),
         (&["echo", "--target", "nowhere"], "is not an address"),
     ];
