@@ -7,34 +7,13 @@ that start and stop cancel out), anonymous memory from /proc.
 import os
 import re
 import signal
-import socket
 import struct
 import subprocess
 import tempfile
 
+from servers import Server
+
 PAYLOAD = b"m" * 64
-
-
-class Server:
-    """A running echo, which has said where it listens."""
-
-    def __init__(self, command, wrapper=()):
-        self.process = subprocess.Popen([*wrapper, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        ready = self.process.stdout.readline().decode()
-        self.port = int(re.search(r":(\d+) ", ready).group(1))
-
-    def connect(self):
-        peer = socket.create_connection(("127.0.0.1", self.port))
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return peer
-
-    def stop(self):
-        """Ends the server, and gives back what it, or its wrapper, has written to stderr."""
-        child = self.process.pid
-        for line in os.popen(f"ps -o pid= --ppid {child}").read().split():
-            child = int(line)
-        os.kill(child, signal.SIGTERM)
-        return self.process.communicate(timeout=60)[1].decode()
 
 
 def message(framing):
@@ -69,9 +48,10 @@ def ping_pong(server, sessions, rounds, framing, pause=False, depth=1):
 
 def system_calls(command, framing, rounds):
     with tempfile.NamedTemporaryFile() as table:
-        server = Server(command, ["strace", "-f", "-c", "-o", table.name])
-        ping_pong(server, 1, rounds, framing)
-        server.stop()
+        strace = ["strace", "-f", "-c", "-o", table.name]
+        with Server(command, strace, stderr=subprocess.DEVNULL) as server:
+            ping_pong(server, 1, rounds, framing)
+            server.stop()
         calls = {}
         for line in open(table.name):
             words = line.split()
@@ -89,9 +69,10 @@ def calls_per_message(command, framing):
 
 
 def instructions(command, framing, rounds, depth):
-    server = Server(command, ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"])
-    ping_pong(server, 20, rounds, framing, pause=True, depth=depth)
-    return int(re.search(r"Collected : (\d+)", server.stop()).group(1))
+    callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    with Server(command, callgrind, stderr=subprocess.PIPE) as server:
+        ping_pong(server, 20, rounds, framing, pause=True, depth=depth)
+        return int(re.search(r"Collected : (\d+)", server.stop()).group(1))
 
 
 def instructions_per_message(command, framing, depth=1):
@@ -109,19 +90,16 @@ def anonymous_bytes(pid):
 
 
 def memory_per_session(command):
-    server = Server(command)
     sent = message("length")
 
-    def served():
+    def served(server):
         peer = server.connect()
         peer.sendall(sent)
         read_exactly(peer, len(sent))
         return peer
 
-    peers = [served()]
-    before = anonymous_bytes(server.process.pid)
-    peers += [served() for _ in range(10_000)]
-    each = (anonymous_bytes(server.process.pid) - before) / 10_000
-    server.process.kill()
-    server.process.communicate()
-    return each
+    with Server(command) as server:
+        peers = [served(server)]
+        before = anonymous_bytes(server.process.pid)
+        peers += [served(server) for _ in range(10_000)]
+        return (anonymous_bytes(server.process.pid) - before) / 10_000

@@ -1,38 +1,13 @@
-"""What the ratio scripts share: servers on one CPU, their CPU time, and the table."""
+"""What the ratio scripts share: our servers, the CPU time of all, and the table."""
 
 import os
-import re
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import time
+
+from servers import CPUS, Server, service
+from told import tell
 
 TRIGGERS = ("level", "edge")
 TICKS = os.sysconf("SC_CLK_TCK")
-CPUS = sorted(os.sched_getaffinity(0))
-
-
-def start(command, cpu, **how):
-    """A process on one CPU, so that the scheduler's choices are not part of the ratio."""
-    pin = lambda: os.sched_setaffinity(0, {cpu})
-    return subprocess.Popen(command, preexec_fn=pin, stdout=subprocess.PIPE, **how)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def wait_until_it_answers(port):
-    for _ in range(200):
-        try:
-            return socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    sys.exit(f"nobody listens at port {port}")
 
 
 def cpu_seconds(pids):
@@ -53,18 +28,8 @@ def cost(server, load):
     return count / seconds, user / count * 1e6, system / count * 1e6
 
 
-class Ours:
-    def __init__(self, program, service, trigger):
-        command = [program, "serve", service, "--listen", "127.0.0.1:0", "--trigger", trigger]
-        self.process = start(command, CPUS[0])
-        self.port = int(re.search(r":(\d+) ", self.process.stdout.readline().decode()).group(1))
-        self.pids = [self.process.pid]
-
-
-def stop(servers):
-    for server in servers:
-        server.process.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=20)
+def ours(program, name, trigger):
+    return Server(service(program, name, "--trigger", trigger), cpu=CPUS[0])
 
 
 def report(what, unit, peer, loads, measured):
@@ -77,4 +42,7 @@ def report(what, unit, peer, loads, measured):
         for name, (rate, user, system) in medians.items():
             ratio = (their_user + their_system) / (user + system)
             row = f"{name}, {load}"
+            # Time in the kernel is counted in ticks, so a short load may have none.
+            at_best = (their_user + their_system) / system if system else None
+            tell(f"server CPU, {peer} over {name}", str(load), ratio=ratio, rate_ratio=rate / their_rate, at_best=at_best)
             print(f"{row:24} | {user + system:6.2f} = {user:5.2f} + {system:5.2f} | {ratio:5.2f} | {rate:10,.0f} | {rate / their_rate:5.2f}")

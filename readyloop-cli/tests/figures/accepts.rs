@@ -11,13 +11,12 @@ use crate::rates::{Meter, Rate, print_rates};
 use crate::server::{
     REUSEPORT, REUSEPORT_OWN_TABLES, ROUND_ROBIN, SINGLE, Server, Topology, names,
 };
-use crate::stats::take_turns;
+use crate::stats::{rounds, take_turns};
 
 const TOPOLOGIES: [Topology; 4] = [SINGLE, ROUND_ROBIN, REUSEPORT, REUSEPORT_OWN_TABLES];
 
 const IN_FLIGHT: usize = 32;
 const FRAME_BYTES: usize = 64;
-const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -63,9 +62,9 @@ fn accept_rate_handoff_against_reuseport() {
     let mut servers: Vec<Server> =
         topologies.iter().map(|topology| Server::echo(*topology, "")).collect();
     take_turns(1, &mut servers, |server| round(server, WARM_UP));
-    let measured = take_turns(ROUNDS, &mut servers, |server| round(server, ROUND));
+    let measured = take_turns(rounds(), &mut servers, |server| round(server, ROUND));
     println!("\nsessions of one {FRAME_BYTES}-byte frame, {IN_FLIGHT} connects in flight");
-    print_rates(("session", "sessions"), &names(&topologies), &measured);
+    print_rates("accepts", ("session", "sessions"), &names(&topologies), &measured);
     for server in servers {
         server.terminate();
         server.expect_good_end();

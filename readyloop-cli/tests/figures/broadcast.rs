@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::load::Callers;
 use crate::rates::{Meter, Rate, print_rates};
 use crate::server::Server;
-use crate::stats::{median_of, take_turns};
+use crate::stats::{median_of, rounds, take_turns};
+use crate::told::tell;
 
 const SUBSCRIBERS: usize = 10_000;
 const MESSAGE_BYTES: usize = 64;
@@ -14,7 +15,6 @@ const MESSAGES: usize = 50;
 const DEPTHS: [usize; 2] = [1, 20];
 const BURST: usize = 20;
 const RECEIVE_BYTES: usize = 4096;
-const ROUNDS: usize = 5;
 
 /// A server that uses less than a tenth of such a time has nothing to do but its housekeeping.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -239,7 +239,7 @@ fn broadcast_to_ten_thousand() {
     if services.is_empty() {
         return;
     }
-    let measured = take_turns(ROUNDS, &mut services, |service| round(service));
+    let measured = take_turns(rounds(), &mut services, |service| round(service));
     let names: Vec<&str> = services.iter().map(|service| service.name).collect();
     for (at, depth) in DEPTHS.iter().enumerate() {
         println!(
@@ -247,12 +247,14 @@ fn broadcast_to_ten_thousand() {
         );
         let rates = |figures: &[Figures]| figures.iter().map(|one| one.rates[at]).collect();
         let rates: Vec<Vec<Rate>> = measured.iter().map(|figures| rates(figures)).collect();
-        print_rates(("delivery", "deliveries"), &names, &rates);
+        let figure = format!("deliveries, {depth} on their way");
+        print_rates(&figure, ("delivery", "deliveries"), &names, &rates);
     }
     println!("\nanonymous memory in MB, before and while {BURST} messages lie unread");
     for (name, measured) in names.iter().zip(&measured) {
         let before = median_of(measured, |figures| figures.before_bytes as f64 / 1e6);
         let burst = median_of(measured, |figures| figures.burst_bytes as f64 / 1e6);
         println!("{name:<24}{before:>14.1}{burst:>10.1}");
+        tell("broadcast memory", name, &[("before_mb", before), ("burst_mb", burst)]);
     }
 }

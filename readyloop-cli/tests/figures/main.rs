@@ -3,7 +3,8 @@
 //! They are no part of an ordinary run, for they take minutes and want the machine for themselves:
 //! `cargo test --release -p readyloop-cli --test figures -- --ignored --nocapture --test-threads 1`
 //! and, if it should be one only, its name. `READYLOOP_ONLY=single` leaves out every topology whose
-//! name begins otherwise, `READYLOOP_FRAMES=1000` makes the test of order short.
+//! name begins otherwise, `READYLOOP_ROUNDS=1` and `READYLOOP_FRAMES=1000` make it short, and
+//! `READYLOOP_FIGURES=file` has every row appended to a file, for programs to read.
 //!
 //! One thread makes all the load, so on a small machine it is a part of what is measured. Where it
 //! can be the limit, the table says how busy it was. Rounds of the things compared take turns, and
@@ -20,3 +21,4 @@ mod rates;
 mod server;
 mod stats;
 mod throughput;
+mod told;

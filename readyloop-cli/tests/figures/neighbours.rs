@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::load::{Callers, DEADLINE, framed};
 use crate::server::{SINGLE, Server, Topology, WORKERS};
-use crate::stats::{median_of, percentile, take_turns};
+use crate::stats::{median_of, percentile, rounds, take_turns};
+use crate::told::tell;
 
 const TOPOLOGIES: [Topology; 2] = [SINGLE, WORKERS];
 
@@ -25,7 +26,6 @@ const EXPENSIVE: usize = 0;
 /// From a reply to the next frame of its session.
 const PAUSE: Duration = Duration::from_millis(2);
 
-const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -132,21 +132,22 @@ fn cheap_sessions_beside_expensive_ones() {
     let mut subjects: Vec<Subject> =
         pairs.map(|(topology, options)| Subject::start(topology, options)).collect();
     take_turns(1, &mut subjects, |subject| subject.round(WARM_UP));
-    let measured = take_turns(ROUNDS, &mut subjects, |subject| subject.round(ROUND));
+    let measured = take_turns(rounds(), &mut subjects, |subject| subject.round(ROUND));
     println!("\nwaits of {} cheap sessions in microseconds, by {OPTIONS}", SESSIONS - 1);
-    println!("{:<24}{:>12}{:>12}{:>12}{:>12}", "", "p50", "p99", "max", "p99 ratio");
+    println!("{:<28}{:>12}{:>12}{:>12}{:>12}", "", "p50", "p99", "max", "p99 ratio");
+    let mut alone = Vec::new();
     for (topology, pair) in topologies.iter().zip(measured.chunks_exact(2)) {
-        let alone = median_of(&pair[0], |waits| waits.p99);
-        print_waits(topology.name, &pair[0], alone);
-        print_waits("  beside the expensive", &pair[1], alone);
+        let p99 = median_of(&pair[0], |waits| waits.p99);
+        print_waits(topology.name, "nobody", &pair[0], p99);
+        print_waits(topology.name, "the expensive", &pair[1], p99);
+        alone.push(p99);
     }
     // What the machine does to them by itself: nobody burns here, but another server does.
     let stranger = Stranger::start();
     subjects.retain(|subject| !subject.costs);
-    let measured = take_turns(ROUNDS, &mut subjects, |subject| subject.round(ROUND));
-    for (topology, alone) in topologies.iter().zip(&measured) {
-        let name = format!("{}, a stranger burns", topology.name);
-        print_waits(&name, alone, median_of(alone, |waits| waits.p99));
+    let measured = take_turns(rounds(), &mut subjects, |subject| subject.round(ROUND));
+    for ((topology, p99), measured) in topologies.iter().zip(alone).zip(&measured) {
+        print_waits(topology.name, "a stranger", measured, p99);
     }
     stranger.leave();
     for Subject { server, callers, .. } in subjects {
@@ -188,10 +189,14 @@ impl Stranger {
     }
 }
 
-/// Prints the medians, and the ratio of the p99 to that of nobody burning.
-fn print_waits(name: &str, measured: &[Waits], alone: f64) {
+/// Prints and tells the medians of those who wait beside this one, and the ratio of the p99 to that
+/// of nobody burning.
+fn print_waits(topology: &str, beside: &str, measured: &[Waits], alone: f64) {
     let p50 = median_of(measured, |waits| waits.p50);
     let p99 = median_of(measured, |waits| waits.p99);
     let max = median_of(measured, |waits| waits.max);
-    println!("{name:<24}{p50:>12.0}{p99:>12.0}{max:>12.0}{:>12.2}", p99 / alone);
+    let name = format!("{topology} beside {beside}");
+    println!("{name:<28}{p50:>12.0}{p99:>12.0}{max:>12.0}{:>12.2}", p99 / alone);
+    let values = [("p50_us", p50), ("p99_us", p99), ("max_us", max), ("over_alone", p99 / alone)];
+    tell(&format!("waits beside {beside}"), topology, &values);
 }

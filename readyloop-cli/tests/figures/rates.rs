@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::{Server, own_cpu};
 use crate::stats::median_of;
+use crate::told::tell;
 
 /// One round's figures.
 #[derive(Clone, Copy)]
@@ -37,9 +38,14 @@ impl Meter {
     }
 }
 
-/// Prints the medians of everything compared, with their ratios to the first; `singular` and
-/// `plural` are what was done.
-pub fn print_rates((singular, plural): (&str, &str), names: &[&str], measured: &[Vec<Rate>]) {
+/// Prints the medians of everything compared, with their ratios to the first, and tells them as this
+/// figure; `singular` and `plural` are what was done.
+pub fn print_rates(
+    figure: &str,
+    (singular, plural): (&str, &str),
+    names: &[&str],
+    measured: &[Vec<Rate>],
+) {
     let (rate, each) = (format!("{plural}/s"), format!("server us/{singular}"));
     println!("{:<24}{rate:>14}{:>10}{each:>20}{:>12}", "", "ratio", "load busy");
     let first = median_of(&measured[0], |rate| rate.per_second);
@@ -48,5 +54,7 @@ pub fn print_rates((singular, plural): (&str, &str), names: &[&str], measured: &
         let each = median_of(measured, |rate| rate.server_micros_each);
         let busy = 100.0 * median_of(measured, |rate| rate.load_busy);
         println!("{name:<24}{rate:>14.0}{:>10.2}{each:>20.2}{busy:>11.0}%", rate / first);
+        let values = [("per_second", rate), ("over_first", rate / first), ("server_us_each", each)];
+        tell(figure, name, &values);
     }
 }

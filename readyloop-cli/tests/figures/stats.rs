@@ -13,6 +13,11 @@ pub fn percentile(sorted: &[u32], share: f64) -> u32 {
     sorted[rank.max(1) - 1]
 }
 
+/// How often each thing compared is measured.
+pub fn rounds() -> usize {
+    std::env::var("READYLOOP_ROUNDS").map_or(5, |text| text.parse().unwrap())
+}
+
 /// Measures each subject once, then each again, for so many rounds. Returns every subject's
 /// measurements.
 pub fn take_turns<S, M>(

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use crate::load::{Callers, framed};
 use crate::rates::{Meter, Rate, print_rates};
 use crate::server::{REUSEPORT, ROUND_ROBIN, SINGLE, Server, Topology, WORKERS, names};
-use crate::stats::take_turns;
+use crate::stats::{rounds, take_turns};
 
 const TOPOLOGIES: [Topology; 4] = [SINGLE, ROUND_ROBIN, REUSEPORT, WORKERS];
 
 const SESSIONS: usize = 50;
 const FRAME_BYTES: usize = 64;
 const DEPTHS: [usize; 2] = [1, 16];
-const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -74,9 +73,10 @@ fn throughput_of_each_topology() {
     let mut subjects: Vec<Subject> = topologies.iter().copied().map(Subject::start).collect();
     for depth in DEPTHS {
         take_turns(1, &mut subjects, |subject| subject.round(depth, WARM_UP));
-        let measured = take_turns(ROUNDS, &mut subjects, |subject| subject.round(depth, ROUND));
+        let measured = take_turns(rounds(), &mut subjects, |subject| subject.round(depth, ROUND));
         println!("\n{SESSIONS} sessions, {FRAME_BYTES}-byte frames, {depth} of each on their way");
-        print_rates(("frame", "frames"), &names(&topologies), &measured);
+        let figure = format!("frames, {depth} in flight");
+        print_rates(&figure, ("frame", "frames"), &names(&topologies), &measured);
     }
     for Subject { server, callers, .. } in subjects {
         server.terminate();
