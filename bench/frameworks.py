@@ -22,7 +22,6 @@ RUST = {
     "tokio_codec": "tokio {tokio}, LengthDelimitedCodec of tokio-util {tokio-util}",
     "smol": "smol {smol}",
     "ntex": "ntex {ntex}",
-    "net_io": "net-io {net-io}",
     "mill_net": "mill-net {mill-net}",
     "reactio": "reactio {reactio}",
 }

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import tempfile
+import time
 
 from servers import Server
 
@@ -27,9 +28,10 @@ def read_exactly(peer, count):
         count -= len(piece)
 
 
-def ping_pong(server, sessions, rounds, framing, pause=False, depth=1):
+def ping_pong(server, sessions, rounds, framing, pause=False, depth=1, rest=0):
     """With `pause`, the server is stopped while a round is sent: the round is one ready list then,
-    whatever the machine does meanwhile."""
+    whatever the machine does meanwhile. With `rest`, in seconds, the next round is sent so much later
+    that the server waits for it: who reads again before it waits must find nothing."""
     peers = [server.connect() for _ in range(sessions)]
     sent = message(framing) * depth
     for _ in range(rounds):
@@ -42,6 +44,7 @@ def ping_pong(server, sessions, rounds, framing, pause=False, depth=1):
             os.kill(server.process.pid, signal.SIGCONT)
         for peer in peers:
             read_exactly(peer, len(sent))
+        time.sleep(rest)
     for peer in peers:
         peer.close()
 
@@ -50,7 +53,7 @@ def system_calls(command, framing, rounds):
     with tempfile.NamedTemporaryFile() as table:
         strace = ["strace", "-f", "-c", "-o", table.name]
         with Server(command, strace, stderr=subprocess.DEVNULL) as server:
-            ping_pong(server, 1, rounds, framing)
+            ping_pong(server, 1, rounds, framing, rest=0.002)
             server.stop()
         calls = {}
         for line in open(table.name):
@@ -61,8 +64,8 @@ def system_calls(command, framing, rounds):
 
 
 def calls_per_message(command, framing):
-    short, long = (system_calls(command, framing, n) for n in (500, 1500))
-    rounds = 1000
+    short, long = (system_calls(command, framing, n) for n in (200, 700))
+    rounds = 500
     each = {name: (long.get(name, 0) - short.get(name, 0)) / rounds for name in long}
     shown = ", ".join(f"{name} {count:.3f}" for name, count in sorted(each.items()) if count)
     return sum(each.values()), shown
