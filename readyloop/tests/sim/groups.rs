@@ -93,6 +93,26 @@ fn several_messages_of_one_turn_cost_each_member_one_write_and_no_queue() {
 }
 
 #[test]
+fn a_member_whose_peer_has_finished_hears_everything() {
+    for trigger in BOTH {
+        let all = Group::new(SlowMember::default());
+        let group = all.clone();
+        let react: React = Box::new(move |fact, context| match fact {
+            Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&group)),
+            Fact::Frame(_, frame) => assert!(context.broadcast(&group, frame.clone())),
+            _ => {}
+        });
+        let mut world = World::new(trigger, limits(), react);
+        let clients = [0, 1].map(|_| world.caller().0);
+        clients[0].finish();
+        world.settle();
+        say(&mut world, &clients[1], b"one ");
+        say(&mut world, &clients[1], b"two");
+        assert_eq!((clients[0].received(), all.len()), (b"one two".to_vec(), 2), "{trigger:?}");
+    }
+}
+
+#[test]
 fn a_session_that_ends_is_in_no_group() {
     for trigger in BOTH {
         let (mut world, group, clients) = world(trigger, SlowMember::default(), 4);
