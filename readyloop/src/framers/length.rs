@@ -144,7 +144,14 @@ impl Spell for Spelling {
 
 /// A spelling that is part of the program: what it could have been costs a frame nothing.
 ///
-/// `WIDTH` is 1, 2, 4 or 8; anything else does not build.
+/// `WIDTH` is 1, 2, 4 or 8; anything else does not build:
+///
+/// ```compile_fail
+/// use readyloop::framers::{Fixed, LengthPrefixed};
+///
+/// let three: LengthPrefixed<Fixed<3, true>> = LengthPrefixed::fixed(1024);
+/// three.encode(1);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Fixed<const WIDTH: usize, const BIG: bool>;
 
@@ -430,6 +437,31 @@ mod tests {
             let walked = walk::every_split(|| framer, &stream_of(framer, &frames));
             assert_eq!(walked, Walked::new(&frames, WHOLE), "{framer:?}");
         }
+    }
+
+    #[test]
+    fn a_spelling_in_the_type_is_the_one_that_can_be_chosen() {
+        fn are_the_same<S: Spell>(fixed: LengthPrefixed<S>, chosen: LengthPrefixed) {
+            let frames = ["one", "", "nine byte", "a byte too long"];
+            let stream = stream_of(chosen, &frames);
+            let walked = walk::every_split(|| fixed, &stream);
+            assert_eq!(walked, walk::every_split(|| chosen, &stream), "{chosen:?}");
+            assert_eq!(walked, Walked::new(&frames[..3], End::TooLong), "{chosen:?}");
+            for bytes in [0, 1, 255, 256, 65_535, 65_536, u32::MAX as usize, u32::MAX as usize + 1]
+            {
+                let spelled = |prefix: Option<PrefixBytes>| prefix.map(|it| it.as_slice().to_vec());
+                assert_eq!(spelled(fixed.encode(bytes)), spelled(chosen.encode(bytes)), "{bytes}");
+            }
+        }
+        use Order::{Big, Little};
+        use Prefix::{Eight, Four, One, Two};
+        let chosen = |prefix, order| LengthPrefixed::new(prefix, order, 9);
+        are_the_same(LengthPrefixed::<Fixed<1, true>>::fixed(9), chosen(One, Big));
+        are_the_same(LengthPrefixed::<Be16>::fixed(9), chosen(Two, Big));
+        are_the_same(LengthPrefixed::<Le16>::fixed(9), chosen(Two, Little));
+        are_the_same(LengthPrefixed::<Be32>::fixed(9), chosen(Four, Big));
+        are_the_same(LengthPrefixed::<Le32>::fixed(9), chosen(Four, Little));
+        are_the_same(LengthPrefixed::<Fixed<8, false>>::fixed(9), chosen(Eight, Little));
     }
 
     #[test]

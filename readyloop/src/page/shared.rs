@@ -132,6 +132,10 @@ mod tests {
         assert_eq!(shared.join(one, three, 100), None, "the second one is missing");
         assert_eq!(shared.join(two, three, 3), None, "it would be too long");
         assert_eq!((shared.join(0, one, 100), shared.join(one, 0, 100)), (None, None));
+        shared.clear();
+        let (one, two) = (shared.keep(message(b'a', 1)), shared.keep(message(b'b', 1)));
+        let both = shared.join(one, two, 100).unwrap();
+        assert_eq!(shared.get(both), b"ab", "nothing is remembered of the page before");
     }
 
     #[test]

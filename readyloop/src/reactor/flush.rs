@@ -25,38 +25,30 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline(never)]
     pub(super) fn flush(&mut self) {
         self.sessions.settle_writer();
-        let mut disturbed = std::mem::take(&mut self.sessions.disturbed);
+        let disturbed = std::mem::take(&mut self.sessions.disturbed);
         if self.sessions.page.is_empty() {
             return;
         }
         let count = self.sessions.page.turn_to(&mut self.page);
         let mut nth = 0;
         while nth < count {
-            nth = match disturbed {
-                false => self.flush_plain(nth),
-                true => self.flush_one(nth),
-            };
-            disturbed |= self.sessions.disturbed;
+            nth = if disturbed { self.flush_one(nth) } else { self.flush_plain(nth, count) };
         }
         self.page.clear();
     }
 
-    /// Writes one session after another, from the entry `begin` on, while all that they want is that
-    /// their bytes on the page leave, and these leave whole, after which nothing has changed. Says
-    /// how far it came.
+    /// Writes one session after another, from the entry `begin` on, of `count`, while their bytes on
+    /// the page leave whole, after which nothing has changed. Says how far it came.
     ///
     /// The common case: short replies of sessions that go on being read. No session is asked
-    /// anything, because nothing was disturbed. A function of its own, and so are its neighbours: in
-    /// one with them, the registers do not suffice.
+    /// anything, because nothing was disturbed; nor can one be meanwhile, because no handler hears of
+    /// any of this. A function of its own, and so are its neighbours: in one with them, the registers
+    /// do not suffice.
     #[inline(never)]
-    fn flush_plain(&mut self, begin: usize) -> usize {
+    fn flush_plain(&mut self, begin: usize, count: usize) -> usize {
         let (mut nth, mut cut_short) = (begin, None);
         for (id, bytes) in self.page.pieces(begin) {
-            let Some(link) = self.links.open(id) else {
-                // Whoever has none is not plain, and the others are not trusted to be.
-                self.sessions.disturbed = true;
-                break;
-            };
+            let Some(link) = self.links.open(id) else { break };
             debug_assert!(self.sessions.get(id).is_some_and(Session::is_plain));
             let outcome = self.kernel.send(&link.socket, bytes);
             if outcome != Io::Done(bytes.len()) {
@@ -70,7 +62,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         stats.sent_bytes += self.page.bytes_between(begin, nth) as u64;
         let Some((tried, outcome)) = cut_short else {
             self.sessions.unflushed = self.page.number(nth);
-            return nth;
+            // Who has no link is none of these.
+            return if nth < count { self.flush_one(nth) } else { nth };
         };
         stats.sends += 1;
         self.sessions.unflushed = self.page.number(nth + 1);

@@ -88,6 +88,32 @@ fn each_message_has_a_head_of_its_own_in_whatever_way_it_was_sent() {
 }
 
 #[test]
+fn a_message_without_bytes_in_an_envelope_without_a_head_is_none() {
+    static NOTHING: Envelope = Envelope { head: |_| EnvelopeHead::new(b""), farewell: b"" };
+    for (plan, trigger) in everywhere() {
+        let service = || -> React {
+            Box::new(|fact: &Fact, context: &mut Context<'_>| match fact {
+                Fact::Open(id) if *id != SessionId::NONE => {
+                    assert!(context.set_envelope(Some(&NOTHING)));
+                }
+                Fact::Frame(id, frame) => {
+                    context.send_to(*id, b"");
+                    context.send(frame);
+                }
+                _ => {}
+            })
+        };
+        let faults = readyloop::sim::Faults::none();
+        let mut town = Town::new(0, plan, trigger, faults, &Limits::default(), service);
+        let client = town.caller().0;
+        say(&mut town, &client, b"");
+        assert_eq!(client.take_received(), b"", "{plan:?}, {trigger:?}");
+        say(&mut town, &client, b"something");
+        assert_eq!(client.take_received(), b"something", "{plan:?}, {trigger:?}");
+    }
+}
+
+#[test]
 fn other_threads_need_not_know_of_it() {
     for (plan, trigger) in everywhere() {
         let (mut town, group, [wrapped, plain], ids) = pair(plan, trigger);

@@ -153,6 +153,32 @@ fn messages_that_meet_other_bytes_keep_their_place_among_them() {
 }
 
 #[test]
+fn a_message_does_not_overtake_what_was_sent_to_one_member_alone() {
+    let group = Group::new(SlowMember::default());
+    let (all, mut first) = (group.clone(), None);
+    let react: React = Box::new(move |fact, context| match fact {
+        Fact::Open(id) if *id != SessionId::NONE => {
+            first.get_or_insert(*id);
+            assert!(context.join(&all));
+        }
+        Fact::Frame(..) => {
+            assert!(context.broadcast(&all, &b"1"[..]));
+            assert!(context.send_to(first.unwrap(), b"2"));
+            assert!(context.broadcast(&all, &b"3"[..]) && context.broadcast(&all, &b"4"[..]));
+        }
+        _ => {}
+    });
+    let mut world = World::new(Trigger::Level, Limits::default(), react);
+    let clients = [0, 1].map(|_| world.caller().0);
+    for window in [1 << 16, 1] {
+        clients.iter().for_each(|client| client.set_window(window));
+        say(&mut world, &clients[1], b"go");
+        assert_eq!(clients[0].take_received(), b"1234", "window {window}");
+        assert_eq!(clients[1].take_received(), b"134", "window {window}");
+    }
+}
+
+#[test]
 fn a_slow_member_misses_messages_and_nobody_else_does() {
     for trigger in BOTH {
         let (mut world, _, clients) = world(trigger, SlowMember::DropMessage, 3);

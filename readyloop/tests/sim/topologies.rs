@@ -66,6 +66,28 @@ fn a_late_order_of_anybody_reaches_nobody_after_its_slot_was_reused() {
 }
 
 #[test]
+fn bytes_that_are_none_are_sent_to_nobody() {
+    for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let react = || -> React {
+            Box::new(|fact: &Fact, context: &mut Context<'_>| {
+                if let Fact::Frame(id, frame) = fact {
+                    context.send_to(*id, b"");
+                    context.send(b"");
+                    context.send_to(*id, frame);
+                }
+            })
+        };
+        let mut town = quiet(plan, trigger, &Limits::default(), react);
+        let client = town.caller().0;
+        for text in [b"".as_slice(), b"something"] {
+            client.send(&framed(text));
+            town.settle();
+            assert_eq!(client.take_received(), text, "{plan:?}, {trigger:?}");
+        }
+    }
+}
+
+#[test]
 fn a_thread_that_is_awake_is_never_woken() {
     for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
         let mut town = quiet(plan, trigger, &Limits::default(), echo);
