@@ -132,10 +132,23 @@ mod tests {
         assert_eq!(shared.join(one, three, 100), None, "the second one is missing");
         assert_eq!(shared.join(two, three, 3), None, "it would be too long");
         assert_eq!((shared.join(0, one, 100), shared.join(one, 0, 100)), (None, None));
-        shared.clear();
-        let (one, two) = (shared.keep(message(b'a', 1)), shared.keep(message(b'b', 1)));
-        let both = shared.join(one, two, 100).unwrap();
-        assert_eq!(shared.get(both), b"ab", "nothing is remembered of the page before");
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_the_page_before() {
+        let mut shared = Shared::default();
+        for byte in [b'a', b'b'] {
+            let (one, two) = (shared.keep(message(byte, 1)), shared.keep(message(byte, 2)));
+            let both = shared.join(one, two, 100).unwrap();
+            shared.keep(message(b'x', 1));
+            assert_eq!(shared.get(both), [byte; 3]);
+            shared.clear();
+            shared.keep(message(b'x', 1));
+            shared.clear();
+        }
+        let (one, two) =
+            (shared.keep(message(b'c', MESSAGE_BYTES_MAX + 1)), shared.keep(message(b'c', 2)));
+        assert_eq!(shared.join(one, two, usize::MAX), None);
     }
 
     #[test]

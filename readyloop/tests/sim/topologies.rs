@@ -68,9 +68,16 @@ fn a_late_order_of_anybody_reaches_nobody_after_its_slot_was_reused() {
 #[test]
 fn bytes_that_are_none_are_sent_to_nobody() {
     for (plan, trigger) in PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let other = Rc::new(Cell::new(SessionId::NONE));
         let react = || -> React {
-            Box::new(|fact: &Fact, context: &mut Context<'_>| {
+            let other = other.clone();
+            Box::new(move |fact: &Fact, context: &mut Context<'_>| {
                 if let Fact::Frame(id, frame) = fact {
+                    context.send_bare(b"");
+                    if frame.is_empty() {
+                        return;
+                    }
+                    context.send_to(other.get(), b"");
                     context.send_to(*id, b"");
                     context.send(b"");
                     context.send_to(*id, frame);
@@ -79,6 +86,7 @@ fn bytes_that_are_none_are_sent_to_nobody() {
         };
         let mut town = quiet(plan, trigger, &Limits::default(), react);
         let client = town.caller().0;
+        other.set(town.caller().1);
         for text in [b"".as_slice(), b"something"] {
             client.send(&framed(text));
             town.settle();
