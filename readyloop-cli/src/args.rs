@@ -70,6 +70,11 @@ pub struct CompareOptions {
     #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 3)]
     pub rounds: u32,
 
+    /// Reactors of each server, and threads of its load, so that points differ in nothing but who is
+    /// idle [default: as many as RLIMIT_NOFILE demands for each point]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub reactors: Option<u32>,
+
     /// Write compare.csv and compare.svg there [default: none are written]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

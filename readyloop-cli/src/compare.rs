@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use readyloop::{Poller, Trigger};
+use readyloop::{Error, Poller, Trigger};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::args::{BenchOptions, CompareOptions};
@@ -51,7 +51,7 @@ pub fn run(options: &CompareOptions) -> Result<()> {
         // Before an hour is spent, and not after it.
         std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
     }
-    let points = points(options);
+    let points = points(options)?;
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); points.len()];
     let mut progress = Progress::default();
     for round in 0..options.rounds {
@@ -89,14 +89,24 @@ fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 const SPREAD: f64 = 1.15;
 
 /// All points, those of one number of idle sessions after those of a smaller one.
-fn points(options: &CompareOptions) -> Vec<Point> {
+fn points(options: &CompareOptions) -> Result<Vec<Point>> {
     let (_, each) = bench::descriptors();
-    let reactors = |idle: u32| {
+    let demanded = |idle: u32| {
         let sessions = (idle + options.active) as usize;
         if sessions <= each { 1 } else { (sessions as f64 * SPREAD / each as f64).ceil() as usize }
     };
     let mut idle = options.idle.clone();
     idle.sort_unstable();
+    let most = demanded(idle.last().copied().unwrap_or_default());
+    let asked = options.reactors.map(|asked| asked as usize);
+    if let Some(asked) = asked.filter(|asked| *asked < most) {
+        return Err(Error::settings(format!(
+            "--reactors {asked} do not have the descriptors for all sessions; they take {most} \
+             (RLIMIT_NOFILE)"
+        ))
+        .into());
+    }
+    let reactors = |idle: u32| asked.unwrap_or_else(|| demanded(idle));
     let triggers = |poller: Poller| match poller {
         Poller::Epoll => vec![Trigger::Level, Trigger::Edge],
         _ => vec![Trigger::Level],
@@ -108,7 +118,7 @@ fn points(options: &CompareOptions) -> Vec<Point> {
             triggers(*poller).into_iter().map(point)
         })
     };
-    idle.into_iter().flat_map(ways).collect()
+    Ok(idle.into_iter().flat_map(ways).collect())
 }
 
 /// What a way to wait is called.
@@ -188,7 +198,7 @@ fn measure(point: &Point, options: &CompareOptions) -> Result<Measured> {
         pipeline: 1,
         duration: Span(options.duration.0),
         rate: None,
-        threads: None,
+        threads: options.reactors,
         pid: Some(server.child.id()),
         json: None,
         plot: None,

@@ -39,12 +39,18 @@ impl Callers {
     pub fn open(address: SocketAddrV4, count: usize) -> Callers {
         raise_descriptor_limit();
         let mut callers = Callers::none(count);
-        for caller in 0..count {
-            let source = Ipv4Addr::new(127, 0, 0, 1 + (caller % SOURCES) as u8);
-            callers.add(dial(address, Some(source), SocketFlags::empty()), EventFlags::IN);
-            callers.streams[caller].set_nonblocking(true).unwrap();
-        }
+        callers.open_more(address, count);
         callers
+    }
+
+    /// So many more, who read too.
+    pub fn open_more(&mut self, address: SocketAddrV4, count: usize) {
+        let known = self.streams.len();
+        for caller in known..known + count {
+            let source = Ipv4Addr::new(127, 0, 0, 1 + (caller % SOURCES) as u8);
+            self.add(dial(address, Some(source), SocketFlags::empty()), EventFlags::IN);
+            self.streams[caller].set_nonblocking(true).unwrap();
+        }
     }
 
     /// One more caller; its number is how many there were.

@@ -31,11 +31,27 @@ fn every_way_to_wait_is_measured_at_every_number_of_idle_sessions() {
 }
 
 #[test]
+fn every_point_has_as_many_reactors_as_were_asked_for() {
+    let folder = Folder::new("compare-reactors");
+    let fixed = ["compare", "--active", "5", "--rounds", "1", "--duration", "50ms"];
+    let asked = ["--pollers", "epoll", "--idle", "0,20", "--reactors", "2", "--out", folder.path()];
+    let ended = run(&[&fixed[..], &asked].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let csv = fs::read_to_string(folder.0.join("compare.csv")).unwrap();
+    let reactors: Vec<_> = csv.lines().skip(1).map(|row| row.split(',').nth(4).unwrap()).collect();
+    assert_eq!(reactors, ["2"; 4], "{csv}");
+    let ended = run(&["compare", "--idle", "400000", "--reactors", "1", "--active", "1"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--reactors 1 do not have the descriptors"), "{}", ended.stderr);
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused() {
     for (options, words) in [
         (["--pollers", "kqueue"], "[possible values: epoll, poll, select]"),
         (["--idle", "many"], "invalid value 'many'"),
         (["--out", "/proc/none"], "--out: /proc/none cannot be written"),
+        (["--reactors", "0"], "--reactors"),
     ] {
         let ended = run(&[&["compare"], &options[..]].concat());
         assert_eq!(ended.code, Some(2), "{ended:?}");
