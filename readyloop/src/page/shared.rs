@@ -75,15 +75,13 @@ impl Shared {
 
     /// The same, to be kept for longer than the page lasts: stored once for all who keep them.
     pub(super) fn hold_on(&mut self, number: u32) -> Option<Bytes> {
-        let text = &self.text;
         let piece = self.pieces.get_mut((number as usize).checked_sub(1)?)?;
-        if let Piece::Text(range) = piece {
-            *piece = Piece::Whole(Bytes::copy_from_slice(&text[range.clone()]));
-        }
-        match piece {
-            Piece::Whole(bytes) => Some(bytes.clone()),
-            Piece::Text(_) => None,
-        }
+        let bytes = match piece {
+            Piece::Text(range) => Bytes::copy_from_slice(&self.text[range.clone()]),
+            Piece::Whole(bytes) => bytes.clone(),
+        };
+        *piece = Piece::Whole(bytes.clone());
+        Some(bytes)
     }
 
     /// Whether there are no pieces.

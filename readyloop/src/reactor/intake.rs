@@ -27,9 +27,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         self.sessions.stats.events += ready as u64;
         let mut nth = 0;
-        while nth < ready {
-            let list = AssertUnwindSafe(|| self.intake_from(&mut nth));
-            let Err(panic) = catch_unwind(list) else { break };
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.intake_from(&mut nth))) {
             match self.kernel.ready(nth - 1).map(|entry| entry.token.source()) {
                 Some(Source::Session(id)) => self.panicked(id, panic),
                 _ => resume_unwind(panic),
@@ -108,6 +106,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Io::Done(count) if count < self.recv_buffer.len() => {
                 let input = &mut self.recv_buffer[..count];
                 let Open { framer, session, .. } = link;
+                // Each outcome by itself: one that is kept for later is seven instructions more.
                 match deliver_one(&mut self.host, &mut self.sessions, id, framer, session, input) {
                     Ok(consumed) => {
                         self.sessions.received(id, count, true);

@@ -77,13 +77,16 @@ impl Sessions {
             let Some(session) = self.slab.get_mut(key(*id)) else { continue };
             let copy = copies.sealed_in(session.envelope, &mut self.page);
             let is_short = (1..=self.limits.send_high_bytes).contains(&copy.bytes.len());
-            if is_short && session.may_write_on_page(self.unflushed) {
+            let lies_on_page = if !is_short {
+                false
+            } else if session.may_write_on_page(self.unflushed) {
                 self.disturbed |= !session.reads();
                 session.entry = self.page.enter_shared(*id, copy.number);
-            } else if !(is_short
-                && session.queue.is_empty()
-                && self.page.extend_shared(session.entry, copy.number))
-            {
+                true
+            } else {
+                session.queue.is_empty() && self.page.extend_shared(session.entry, copy.number)
+            };
+            if !lies_on_page {
                 let bytes = copy.bytes.clone();
                 self.queue_shared(*id, bytes);
             }

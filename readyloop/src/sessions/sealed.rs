@@ -111,11 +111,8 @@ impl Copies {
         envelope: Option<&'static Envelope>,
         page: &mut Page,
     ) -> &Copy {
-        let same = |one: Option<&'static Envelope>| match (one, envelope) {
-            (Some(one), Some(other)) => std::ptr::eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        let known = self.made.iter().position(|(one, _)| same(*one));
+        let wanted = envelope.map(std::ptr::from_ref);
+        let known = self.made.iter().position(|(one, _)| one.map(std::ptr::from_ref) == wanted);
         let nth = known.unwrap_or_else(|| {
             let bytes = match envelope {
                 Some(envelope) => {
