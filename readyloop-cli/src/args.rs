@@ -410,13 +410,18 @@ pub struct LimitOptions {
     #[arg(long, value_name = "BYTES")]
     pub max_frame: Option<Bytes>,
 
-    /// How long a session may send nothing [default: no limit]
+    /// How long a session may send nothing and take nothing [default: no limit]
     #[arg(long, value_name = "DUR")]
     pub idle_timeout: Option<Span>,
 
     /// How long a session's first frame may take to arrive [default: no limit]
     #[arg(long, value_name = "DUR")]
     pub handshake_timeout: Option<Span>,
+
+    /// How long a peer may take (almost) none of the bytes that wait for it
+    #[arg(long, value_name = "DUR")]
+    #[arg(default_value_t = Span(Limits::default().write_timeout.unwrap_or_default()))]
+    pub write_timeout: Span,
 
     /// How long a closing session may take to accept its last bytes, and a stopping server to end
     #[arg(long, value_name = "DUR", default_value_t = Span(Limits::default().drain_timeout))]

@@ -27,6 +27,7 @@ pub fn limits(given: &LimitOptions, frame_bytes_max: usize) -> Limits {
         send_max_bytes: given.send_max.0,
         idle_timeout: given.idle_timeout.map(|span| span.0),
         handshake_timeout: given.handshake_timeout.map(|span| span.0),
+        write_timeout: Some(given.write_timeout.0),
         drain_timeout: given.drain_timeout.0,
         ..Limits::default()
     }
@@ -154,13 +155,14 @@ mod tests {
     #[test]
     fn every_limit_on_the_command_line_is_one_of_the_servers() {
         let line = "readyloop serve echo --max-sessions 1 --max-sessions-per-ip 2 --idle-timeout 3s \
-                    --handshake-timeout 4s --drain-timeout 5ms --send-low 6 --send-high 7 --send-max 8";
+                    --handshake-timeout 4s --write-timeout 10s --drain-timeout 5ms --send-low 6 --send-high 7 --send-max 8";
         let options = server_options(line);
         let expected = Limits {
             sessions_max: 1,
             sessions_per_address_max: Some(2),
             idle_timeout: Some(Duration::from_secs(3)),
             handshake_timeout: Some(Duration::from_secs(4)),
+            write_timeout: Some(Duration::from_secs(10)),
             drain_timeout: Duration::from_millis(5),
             send_low_bytes: 6,
             send_high_bytes: 7,

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::SessionId;
@@ -21,6 +21,8 @@ use crate::limits::Limits;
 pub struct Census {
     sessions_max: usize,
     alive: AtomicUsize,
+    /// The server stops: nobody is dialled any more.
+    stopping: AtomicBool,
     /// Sessions that were named before they had a slot, ever.
     named_ahead: AtomicU64,
     /// Sessions of each reactor.
@@ -41,6 +43,7 @@ impl Census {
         Census {
             sessions_max: limits.sessions_max,
             alive: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
             named_ahead: AtomicU64::new(0),
             shares: (0..reactors).map(|_| AtomicUsize::new(0)).collect(),
             callers: limits.sessions_per_address_max.map(callers),
@@ -71,15 +74,26 @@ impl Census {
     }
 
     /// Counts one more session for the first reactor, and names it before it has a slot: for a
-    /// worker that dials. `None` if a limit is reached. No name is given twice in the life of a
+    /// worker that dials. `None` if a limit is reached, or the server stops. No name is given twice in the life of a
     /// server (2^56 names).
     pub fn name_ahead(&self) -> Option<SessionId> {
-        if !self.enter(0, None) {
+        if self.is_stopping() || !self.enter(0, None) {
             return None;
         }
         let nth = self.named_ahead.fetch_add(1, Ordering::Relaxed);
         let (generation, index) = (nth >> 24, nth & 0xFF_FFFF);
         Some(SessionId::new(SessionId::NAMED_AHEAD, index as u32, generation as u32 + 1))
+    }
+
+    /// From now on nobody is dialled: a handler that dials again whenever a dial fails would keep the
+    /// server from ending.
+    pub fn stop_dialling(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Sessions of the whole server.

@@ -8,7 +8,8 @@ use crate::error::Errno;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer ended its direction, and everything that was queued for it has left.
+    /// The peer ended its direction first. What was queued for it has left, unless the peer had closed
+    /// both directions by then.
     PeerFinished,
     /// The peer tore the connection down (`ECONNRESET`, `EPIPE`).
     PeerReset,
@@ -31,6 +32,9 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// A dialled peer did not answer before the deadline given to `connect`.
     ConnectTimeout,
+    /// Bytes waited for the peer, and it took fewer than `Limits::write_bytes_min` of them for
+    /// `Limits::write_timeout`.
+    WriteTimeout,
     /// After a close, the peer did not take what was queued within `Limits::drain_timeout`.
     DrainTimeout,
 
@@ -61,7 +65,7 @@ pub enum Blame {
 
 impl CloseReason {
     /// How many kinds of reasons there are; [`CloseReason::kind`] is always below it.
-    pub const KINDS: usize = 18;
+    pub const KINDS: usize = 19;
 
     /// The names of the kinds, as used in metrics.
     pub const KIND_NAMES: [&'static str; CloseReason::KINDS] = [
@@ -76,6 +80,7 @@ impl CloseReason {
         "idle_timeout",
         "handshake_timeout",
         "connect_timeout",
+        "write_timeout",
         "drain_timeout",
         "closed",
         "aborted",
@@ -99,13 +104,14 @@ impl CloseReason {
             CloseReason::IdleTimeout => 8,
             CloseReason::HandshakeTimeout => 9,
             CloseReason::ConnectTimeout => 10,
-            CloseReason::DrainTimeout => 11,
-            CloseReason::Closed => 12,
-            CloseReason::Aborted => 13,
-            CloseReason::Stopped => 14,
-            CloseReason::HandlerPanicked => 15,
-            CloseReason::FramerBroke => 16,
-            CloseReason::System(_) => 17,
+            CloseReason::WriteTimeout => 11,
+            CloseReason::DrainTimeout => 12,
+            CloseReason::Closed => 13,
+            CloseReason::Aborted => 14,
+            CloseReason::Stopped => 15,
+            CloseReason::HandlerPanicked => 16,
+            CloseReason::FramerBroke => 17,
+            CloseReason::System(_) => 18,
         }
     }
 
@@ -113,7 +119,7 @@ impl CloseReason {
     pub fn blame(self) -> Blame {
         match self.kind() {
             0..=4 => Blame::Peer,
-            5..=11 => Blame::Limit,
+            5..=12 => Blame::Limit,
             _ => Blame::Us,
         }
     }

@@ -79,8 +79,8 @@ impl<'a> Context<'a> {
     /// write at its end.
     ///
     /// `false`, and nothing is queued, when the session is closing, or when the queue passed
-    /// `Limits::send_max_bytes`: that ends the session with [`CloseReason::SendFull`]. A worker
-    /// knows only that the handler has not closed the session.
+    /// `Limits::send_max_bytes`: that ends the session with [`CloseReason::SendFull`]. A worker knows
+    /// what waited when its frames were handed over, and what was sent since.
     #[inline(always)]
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
@@ -172,7 +172,7 @@ impl<'a> Context<'a> {
     /// So a handler that has much to send does it piece by piece: send one, call this, return, and
     /// send the next in `on_drained`; what the peer has asked meanwhile waits its turn.
     ///
-    /// Frames that a worker was handed with this one still come. `false` if the session is closing.
+    /// `false` if the session is closing.
     pub fn pause_until_drained(&mut self) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.pause(self.id),
@@ -270,7 +270,7 @@ impl<'a> Context<'a> {
     /// answered (`on_open`); if it does not answer within `timeout`, or says no,
     /// `on_connect_failed` is called.
     ///
-    /// `None` when `Limits::sessions_max` sessions are open.
+    /// `None` when `Limits::sessions_max` sessions are open, or the server stops.
     pub fn connect(&mut self, to: &Address, timeout: Duration) -> Option<SessionId> {
         self.dial(to.clone().into(), timeout)
     }

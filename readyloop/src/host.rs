@@ -84,15 +84,16 @@ pub trait Host {
         framer: &mut Self::Framer,
         session: &mut Self::Session,
         input: &mut [u8],
-        mut consumed: usize,
+        consumed: usize,
     ) -> Cut {
-        while consumed < input.len() && sessions.still_reads(id) {
-            match deliver_one(self, sessions, id, framer, session, &mut input[consumed..]) {
-                Ok(used) => consumed += used,
-                Err(wanted) => return Cut { consumed, wanted },
+        match input.len() - consumed <= sessions.limits().frame_bytes_max {
+            true => {
+                cut_in_place::<Self, false>(self, sessions, id, (framer, session), input, consumed)
+            }
+            false => {
+                cut_in_place::<Self, true>(self, sessions, id, (framer, session), input, consumed)
             }
         }
-        Cut { consumed, wanted: 0 }
     }
 
     /// Anything else.
@@ -115,6 +116,11 @@ pub trait Host {
 
     /// A peer that was dialled did not answer, or said no.
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason);
+
+    /// Whether the peer of this session waits for a handler elsewhere, and not the other way about.
+    fn is_busy(&self, _session: &Self::Session) -> bool {
+        false
+    }
 
     /// Other threads have something for this host.
     fn announce(&mut self) {}
@@ -211,6 +217,34 @@ impl<H: Handler> Host for H {
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
         self.on_connect_failed(name, reason, &mut Context::here(sessions, name));
     }
+}
+
+/// How many bytes behind the first `consumed` ones the framer is shown: no more than a frame may have,
+/// so how bytes are cut on their way does not change whether a frame is too long. `LONG`: whether
+/// there may be more of them.
+#[inline(always)]
+pub fn shown<const LONG: bool>(sessions: &Sessions, filled: usize, consumed: usize) -> usize {
+    let rest = filled - consumed;
+    if LONG { rest.min(sessions.limits().frame_bytes_max) } else { rest }
+}
+
+#[inline(always)]
+fn cut_in_place<H: Host + ?Sized, const LONG: bool>(
+    host: &mut H,
+    sessions: &mut Sessions,
+    id: SessionId,
+    (framer, session): (&mut H::Framer, &mut H::Session),
+    input: &mut [u8],
+    mut consumed: usize,
+) -> Cut {
+    while consumed < input.len() && sessions.still_reads(id) {
+        let end = consumed + shown::<LONG>(sessions, input.len(), consumed);
+        match deliver_one(host, sessions, id, framer, session, &mut input[consumed..end]) {
+            Ok(used) => consumed += used,
+            Err(wanted) => return Cut { consumed, wanted },
+        }
+    }
+    Cut { consumed, wanted: 0 }
 }
 
 /// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes

@@ -137,6 +137,14 @@ pub trait Kernel {
     /// The poller's: `ENOMEM`.
     fn rearm(&mut self, socket: &Self::Socket, token: Token, want: Interest) -> Result<(), Errno>;
 
+    /// Stops watching a socket, also for errors and hang-ups, until it is watched again. For one
+    /// whose hang-up cannot be acted on yet: under level it would be reported in every wait. Never
+    /// called under edge.
+    fn unwatch(&mut self, socket: &Self::Socket);
+
+    /// How many bytes were written and not taken by the peer's kernel (`SIOCOUTQ`, tcp(7)).
+    fn outstanding(&mut self, socket: &Self::Socket) -> usize;
+
     /// Reads into `into`, which must not be empty: an empty read would look like the peer's end.
     fn recv(&mut self, socket: &Self::Socket, into: &mut [u8]) -> Io;
 

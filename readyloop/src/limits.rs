@@ -70,14 +70,23 @@ pub struct Limits {
     /// Timers fired in one turn; the rest fire in the next one. Default 1,024.
     pub timers_per_turn: usize,
 
-    /// A session from which no byte came for this long is closed with `IdleTimeout`. Sending to it
-    /// does not count, and a peer that sends one byte now and then is not idle (for that, see
-    /// `handshake_timeout`). A peer that has finished cannot be idle: when to end is then the
-    /// handler's decision. Default `None`.
+    /// A session whose peer gave no sign of life for this long is closed with `IdleTimeout`. A byte
+    /// that comes is one, and so is a byte that the peer's kernel takes. The time does not count while
+    /// the session is not read (its queue is over the high mark, its handler is busy on a worker, it
+    /// waits for others), nor while bytes wait for the peer, for which there is `write_timeout`. A peer
+    /// that sends one byte now and then is not idle (for that, see `handshake_timeout`). A peer that
+    /// has finished cannot be idle: when to end is then the handler's decision. Default `None`.
     pub idle_timeout: Option<Duration>,
     /// A session whose first whole frame has not come for this long after it was opened is closed
-    /// with `HandshakeTimeout`. Default `None`.
+    /// with `HandshakeTimeout`. The time does not count while the session is not read. Default `None`.
     pub handshake_timeout: Option<Duration>,
+    /// A session for which bytes wait, and whose peer took fewer than `write_bytes_min` of them for
+    /// this long, is closed with `WriteTimeout`, whatever it sends meanwhile. What the peer's kernel
+    /// has acknowledged is taken (`SIOCOUTQ`, tcp(7)); so a peer that reads slowly is not cut off.
+    /// Default 60 s. `None` looks at nobody: then a peer that never reads lives for ever.
+    pub write_timeout: Option<Duration>,
+    /// How many bytes a peer must take in each `write_timeout`. Default 1,024.
+    pub write_bytes_min: usize,
     /// How long a closing session may take to accept what is queued for it, and a stopping server
     /// to end all its sessions. Default 5 s.
     pub drain_timeout: Duration,
@@ -111,6 +120,8 @@ impl Default for Limits {
             timers_per_turn: 1024,
             idle_timeout: None,
             handshake_timeout: None,
+            write_timeout: Some(Duration::from_secs(60)),
+            write_bytes_min: 1024,
             drain_timeout: Duration::from_secs(5),
             linger_timeout: Duration::from_secs(1),
             listener_rest: Duration::from_millis(100),
@@ -136,6 +147,7 @@ impl Limits {
             ("lane_bytes_max", self.lane_bytes_max),
             ("lane_frames_per_run", self.lane_frames_per_run),
             ("timers_per_turn", self.timers_per_turn),
+            ("write_bytes_min", self.write_bytes_min),
         ];
         for (name, value) in counts {
             require(value > 0, || format!("{name} must be at least 1"))?;
@@ -163,6 +175,9 @@ impl Limits {
         })?;
         require(self.stall_timeout > Duration::ZERO, || {
             "the stall timeout must be longer than zero".to_string()
+        })?;
+        require(self.write_timeout != Some(Duration::ZERO), || {
+            "the write timeout must be longer than zero".to_string()
         })?;
         require(self.idle_timeout != Some(Duration::ZERO), || {
             "the idle timeout must be longer than zero".to_string()
@@ -209,6 +224,8 @@ mod tests {
         assert!(refusal(|l| l.events_per_wait = 0).contains("events_per_wait"));
         assert!(refusal(|l| l.lane_bytes_max = 0).contains("lane_bytes_max"));
         assert!(refusal(|l| l.stall_timeout = Duration::ZERO).contains("stall"));
+        assert!(refusal(|l| l.write_timeout = Some(Duration::ZERO)).contains("write"));
+        assert!(refusal(|l| l.write_bytes_min = 0).contains("write_bytes_min"));
         assert!(refusal(|l| l.idle_timeout = Some(Duration::ZERO)).contains("idle"));
         assert!(refusal(|l| l.handshake_timeout = Some(Duration::ZERO)).contains("handshake"));
     }

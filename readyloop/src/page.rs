@@ -221,18 +221,26 @@ impl Page {
         Some(id)
     }
 
+    /// How many bytes were written.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.len
+    }
+
     /// How many more bytes fit.
     #[inline]
     pub fn room(&self) -> usize {
         self.bytes.len() - self.len
     }
 
-    /// Makes room for `bytes` more, also beyond what a page of a reactor has.
-    pub fn make_room(&mut self, bytes: usize) {
+    /// Makes room for `bytes` more, also beyond what a page of a reactor has; and for others that may
+    /// follow, but not beyond `bytes_max` on the page.
+    pub fn make_room(&mut self, bytes: usize, bytes_max: usize) {
         let missing = bytes.saturating_sub(self.room());
         if missing > 0 {
             let mut longer = std::mem::take(&mut self.bytes).into_vec();
-            longer.resize(longer.len() + missing.max(longer.len()), 0);
+            let double = (2 * longer.len()).min(bytes_max);
+            longer.resize((longer.len() + missing).max(double), 0);
             self.bytes = longer.into_boxed_slice();
         }
     }

@@ -77,6 +77,9 @@ pub struct Ready {
 impl Ready {
     /// `EPOLLIN`: bytes to read, or the end, or a caller to accept.
     pub const READABLE: u32 = 0x001;
+    /// `EPOLLPRI`: an urgent mark lies in the stream (tcp(7)), so a short read has not emptied the
+    /// socket. Reported under edge only: under level the rest is reported anyway.
+    pub const URGENT: u32 = 0x002;
     /// `EPOLLOUT`: room to write.
     pub const WRITABLE: u32 = 0x004;
     /// `EPOLLERR`: an error waits in `SO_ERROR`.

@@ -26,6 +26,7 @@ use crate::close::CloseReason;
 use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
+use crate::limits::Limits;
 use crate::order::Order;
 use crate::page::Page;
 use crate::session::Standing;
@@ -83,6 +84,8 @@ pub struct Record {
     pub ended: bool,
     /// Panics caught.
     pub panics: u64,
+    send_high_bytes: usize,
+    send_max_bytes: usize,
     census: Arc<Census>,
 }
 
@@ -94,7 +97,7 @@ const WISHES_KEPT: usize = 64;
 
 impl Record {
     /// An empty record.
-    pub fn new(census: Arc<Census>) -> Record {
+    pub fn new(census: Arc<Census>, limits: &Limits) -> Record {
         Record {
             page: Page::new(PAGE_BYTES),
             wishes: Vec::new(),
@@ -103,6 +106,8 @@ impl Record {
             standing: Standing::default(),
             ended: false,
             panics: 0,
+            send_high_bytes: limits.send_high_bytes,
+            send_max_bytes: limits.send_max_bytes,
             census,
         }
     }
@@ -116,7 +121,46 @@ impl Record {
     #[inline]
     pub fn begin(&mut self, id: SessionId, ended: bool) {
         self.ended = ended;
+        let allowed = self.page_bytes_max();
+        if self.page.room() > allowed {
+            // What is written without a look at the marks stays below them.
+            self.page = Page::new(allowed);
+        }
         self.go_on(id);
+    }
+
+    /// Whether no more frames are to be handled before what waits for the peer has left: the reactor
+    /// would not have read them.
+    #[inline(always)]
+    pub fn is_paused(&self) -> bool {
+        self.standing.paused
+    }
+
+    /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
+    fn watch_mark(&mut self, bytes: usize) -> usize {
+        let unsent = self.standing.queued_bytes + self.page.written() + bytes;
+        self.standing.paused |= unsent > self.send_high_bytes;
+        unsent
+    }
+
+    /// Whether so many bytes more may be sent to the session that is being served. If not, it is lost.
+    fn has_room(&mut self, id: SessionId, bytes: usize) -> bool {
+        if self.ended {
+            return false;
+        }
+        // The page may also have what is for others.
+        let fits = self.watch_mark(bytes) <= self.send_max_bytes
+            || self.queued_bytes(id) + bytes <= self.send_max_bytes;
+        if !fits {
+            self.wish(id, Wish::Kill(CloseReason::SendFull));
+            self.close();
+        }
+        fits
+    }
+
+    /// How long the page may become without a look at the marks.
+    fn page_bytes_max(&self) -> usize {
+        self.send_high_bytes.saturating_sub(self.standing.queued_bytes)
     }
 
     /// Nothing more is written down.
@@ -147,21 +191,25 @@ impl Record {
     /// The end has begun, or the page is full.
     #[inline(never)]
     fn answer_slowly(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        if self.ended {
-            return false;
-        }
         if let Some(envelope) = self.standing.envelope {
             return self.answer_sealed(id, envelope, [bytes, &[]]);
         }
-        self.page.make_room(bytes.len());
+        if !self.has_room(id, bytes.len()) {
+            return false;
+        }
+        self.page.make_room(bytes.len(), self.page_bytes_max());
         self.page.append(id, bytes)
     }
 
     #[inline(never)]
     fn answer_prefixed_slowly(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
         match self.standing.envelope {
-            Some(envelope) if !self.ended => self.answer_sealed(id, envelope, [prefix, bytes]),
-            _ => self.answer(id, prefix) && self.answer(id, bytes),
+            Some(envelope) => self.answer_sealed(id, envelope, [prefix, bytes]),
+            None => {
+                self.has_room(id, prefix.len() + bytes.len())
+                    && self.answer(id, prefix)
+                    && self.answer(id, bytes)
+            }
         }
     }
 
@@ -174,24 +222,29 @@ impl Record {
         [first, second]: [&[u8]; 2],
     ) -> bool {
         let head = (envelope.head)(first.len() + second.len());
-        self.write(id, [head.as_slice(), first, second]);
-        self.go_on(id);
-        true
+        self.write_own(id, [head.as_slice(), first, second])
     }
 
     /// Sends these bytes as they are, and not in an envelope.
     pub fn answer_bare(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        if !self.ended {
-            self.write(id, [bytes, &[], &[]]);
+        self.write_own(id, [bytes, &[], &[]])
+    }
+
+    fn write_own(&mut self, id: SessionId, pieces: [&[u8]; 3]) -> bool {
+        let has_room = self.has_room(id, pieces.iter().map(|piece| piece.len()).sum());
+        if has_room {
+            self.write(id, pieces);
             self.go_on(id);
         }
-        !self.ended
+        has_room
     }
 
     /// An entry of its own.
     fn write(&mut self, to: SessionId, pieces: [&[u8]; 3]) {
         self.page.end();
-        self.page.make_room(pieces.iter().map(|piece| piece.len()).sum());
+        let bytes = pieces.iter().map(|piece| piece.len()).sum();
+        self.watch_mark(bytes);
+        self.page.make_room(bytes, self.page_bytes_max());
         self.page.enter(to);
         pieces.into_iter().for_each(|piece| self.page.add(piece));
     }
@@ -217,7 +270,7 @@ impl Record {
 
     /// The same as an answer, without a copy.
     pub fn answer_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        if self.ended {
+        if !self.has_room(id, bytes.len()) {
             return false;
         }
         self.standing.queued_bytes += bytes.len();
@@ -229,6 +282,7 @@ impl Record {
     /// mark; `false` if its end has begun.
     pub fn pause(&mut self, id: SessionId) -> bool {
         if !self.ended {
+            self.standing.paused = true;
             self.wish(id, Wish::Order(Order::Pause(id)));
         }
         !self.ended
@@ -348,10 +402,13 @@ pub fn empty<T>(list: &mut Vec<T>, kept: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
 
     fn record() -> Record {
-        Record::new(Arc::new(Census::new(1, &Limits::default())))
+        record_within(&Limits::default())
+    }
+
+    fn record_within(limits: &Limits) -> Record {
+        Record::new(Arc::new(Census::new(1, limits)), limits)
     }
 
     fn session() -> SessionId {
@@ -394,6 +451,31 @@ mod tests {
         assert_eq!(record.queued_bytes(me), 6 + 6 + 2 * long.len() + 2);
         record.clear();
         assert!(record.page.is_empty() && record.page.room() <= PAGE_BYTES_KEPT);
+    }
+
+    #[test]
+    fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
+        let limits = Limits { send_high_bytes: 10, send_max_bytes: 100, ..Limits::default() };
+        type Answer = fn(&mut Record, &[u8]) -> bool;
+        let ways: [Answer; 4] = [
+            |record, bytes| record.answer(session(), bytes),
+            |record, bytes| record.answer_prefixed(session(), [0; 8], 0, bytes),
+            |record, bytes| record.answer_bare(session(), bytes),
+            |record, bytes| record.answer_shared(session(), Bytes::copy_from_slice(bytes)),
+        ];
+        for answer in ways {
+            let mut record = record_within(&limits);
+            // Room that an earlier run has left does not count.
+            record.page.make_room(1_000, 1_000);
+            record.standing.queued_bytes = 20;
+            record.begin(session(), false);
+            assert!(!record.is_paused() || record.standing.queued_bytes > 10);
+            assert!(answer(&mut record, &[1; 30]) && answer(&mut record, &[2; 50]));
+            assert!(!answer(&mut record, b"x") && record.ended, "it was the 101st byte");
+            let lost =
+                |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
+            assert_eq!(record.wishes.iter().filter(|wish| lost(wish)).count(), 1);
+        }
     }
 
     #[test]

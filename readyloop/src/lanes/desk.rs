@@ -119,7 +119,7 @@ fn play_all(
         play_wish(sessions, timers, id, wish);
     }
     send(sessions, id, name, &record.page, played..record.page.len());
-    Some(sessions.get(id)?.holds)
+    Some(sessions.get(id)?.holds())
 }
 
 /// Sends what is in these entries of a page. What is for the session itself was sealed by whoever

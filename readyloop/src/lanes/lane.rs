@@ -14,6 +14,7 @@ use crate::context::Peer;
 use crate::handler::Handler;
 use crate::host::News;
 use crate::id::SessionId;
+use crate::limits::Limits;
 use crate::record::{LaneTimer, LaneTimers, Record, empty};
 
 /// One session's lane.
@@ -110,6 +111,14 @@ pub enum Event {
     ConnectFailed(CloseReason),
 }
 
+impl Event {
+    /// Whether it comes also while the session is not read: of what the peer has sent nothing does,
+    /// and its end is behind that.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Event::News(News::PeerFinished))
+    }
+}
+
 /// Room that an empty batch keeps.
 const TASKS_KEPT: usize = 512;
 const BYTES_KEPT: usize = 16 << 10;
@@ -125,14 +134,14 @@ impl<H: Handler> Lane<H> {
 
 impl<F> Batch<F> {
     /// An empty batch.
-    pub fn new(census: Arc<Census>) -> Box<Batch<F>> {
+    pub fn new(census: Arc<Census>, limits: &Limits) -> Box<Batch<F>> {
         Box::new(Batch {
             tasks: Vec::new(),
             done: 0,
             bytes: Vec::new(),
             events: VecDeque::new(),
             framer: None,
-            record: Record::new(census),
+            record: Record::new(census, limits),
         })
     }
 
@@ -196,6 +205,40 @@ impl<F> Batch<F> {
             return self.events.pop_front().map(Task::Event);
         }
         Some(Task::Frame(task.0..task.1))
+    }
+
+    /// Adds an event that comes before all that is still to be done.
+    pub fn push_first(&mut self, event: Event) {
+        self.tasks.insert(self.done, EVENT);
+        self.events.push_front(event);
+    }
+
+    /// Adds all that `later`, which nobody has begun, has to be done.
+    pub fn append(&mut self, later: &mut Batch<F>) {
+        let offset = self.bytes.len();
+        let moved = later.tasks.iter().map(|task| match *task {
+            EVENT => EVENT,
+            (begin, end) => (offset + begin, offset + end),
+        });
+        self.tasks.extend(moved);
+        self.bytes.extend_from_slice(&later.bytes);
+        self.events.append(&mut later.events);
+    }
+
+    /// Whether something is to be done that does not wait for the peer to take its bytes.
+    #[inline]
+    pub fn has_urgent(&self) -> bool {
+        self.events.iter().any(Event::is_urgent)
+    }
+
+    /// The next task that does not wait for the peer to take its bytes; it is taken out.
+    #[cold]
+    pub fn next_urgent(&mut self) -> Option<Task> {
+        let nth = self.events.iter().position(Event::is_urgent)?;
+        let mut events = (self.done..self.tasks.len()).filter(|at| self.tasks[*at] == EVENT);
+        let at = events.nth(nth)?;
+        self.tasks.remove(at);
+        self.events.remove(nth).map(Task::Event)
     }
 
     /// The bytes of a frame, and the record for what it makes the handler ask for.

@@ -24,8 +24,9 @@ use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::context::Peer;
+use crate::framers::Framer;
 use crate::handler::Handler;
-use crate::host::{Cut, Host, News, Seats, next_frame};
+use crate::host::{Cut, Host, News, Seats, next_frame, shown};
 use crate::id::SessionId;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
@@ -48,6 +49,7 @@ pub struct Shared<H: Handler> {
     /// What each worker is busy with.
     posts: Box<[Post]>,
     census: Arc<Census>,
+    limits: Limits,
     frames_per_run: usize,
     report: Report,
 }
@@ -78,7 +80,7 @@ const SPARE_KEPT: usize = 128;
 
 impl<H: Handler> Shared<H> {
     fn batch(&self) -> Box<Batch<H::Framer>> {
-        Batch::new(self.census.clone())
+        Batch::new(self.census.clone(), &self.limits)
     }
 }
 
@@ -96,6 +98,7 @@ impl<H: Handler> Lanes<H> {
             home: Mailbox::new(usize::MAX, bell),
             posts: (0..workers).map(|_| Post::default()).collect(),
             census,
+            limits: limits.clone(),
             frames_per_run: limits.lane_frames_per_run,
             report,
         };
@@ -205,17 +208,31 @@ impl<H: Handler> Lanes<H> {
             Some(batch)
         };
         let is_introduced = late.0.is_some();
-        let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
         match next {
-            Some(batch) => {
+            Some(batch) if may_leave(holds.has(Holds::QUEUE), &batch) => {
                 let standing = sessions.standing(id).unwrap_or_default();
                 self.leave(sessions.now, standing, lane, batch);
             }
+            Some(batch) => {
+                self.wait_at_home(desk, batch);
+                desk.home = Some(lane);
+            }
             None => desk.home = Some(lane),
         }
+        let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
         if holds.has(Holds::LANE) && is_introduced && waiting <= self.lane_bytes_max / 2 {
             sessions.release(id, Holds::LANE);
         }
+    }
+
+    /// Frames that the reactor would not have read, had it known, wait for the peer to take its bytes.
+    #[cold]
+    fn wait_at_home(&mut self, desk: &mut Desk<H>, mut batch: Box<Batch<H::Framer>>) {
+        if let Some(mut later) = desk.pending.take() {
+            batch.append(&mut later);
+            self.put_away(later);
+        }
+        desk.pending = Some(batch);
     }
 
     /// A lane is home whose session has ended meanwhile.
@@ -238,6 +255,47 @@ impl<H: Handler> Lanes<H> {
             self.spare.push(batch);
         }
     }
+}
+
+/// The frames of one read, on their way onto a batch.
+struct FramesOf<'a, F> {
+    batch: &'a mut Batch<F>,
+    input: &'a mut [u8],
+    begin: usize,
+    consumed: usize,
+}
+
+impl<F> FramesOf<'_, F> {
+    /// Adds all that are whole, and says how far they reach, and how many bytes the framer wants then.
+    #[inline(always)]
+    fn add<const LONG: bool>(mut self, framer: &mut impl Framer, sessions: &mut Sessions) -> Cut {
+        while self.consumed < self.input.len() {
+            let end = self.consumed + shown::<LONG>(sessions, self.input.len(), self.consumed);
+            match next_frame(framer, sessions, &mut self.input[self.consumed..end]) {
+                Ok((frame, used)) => {
+                    self.batch.push_ahead(self.consumed - self.begin, frame);
+                    self.consumed += used;
+                }
+                Err(wanted) => return Cut { consumed: self.consumed, wanted },
+            }
+        }
+        Cut { consumed: self.consumed, wanted: 0 }
+    }
+}
+
+impl<F> Drop for FramesOf<'_, F> {
+    /// Also when the framer has panicked: no frame that it has cut before is lost.
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.batch.push_bytes(&self.input[self.begin..self.consumed]);
+    }
+}
+
+/// Whether a batch has anything to do for a worker: its frames wait while the session's queue stands
+/// over the high mark.
+#[inline]
+fn may_leave<F>(paused: bool, batch: &Batch<F>) -> bool {
+    !paused || batch.has_urgent()
 }
 
 impl<H: Handler> Host for Lanes<H> {
@@ -278,25 +336,17 @@ impl<H: Handler> Host for Lanes<H> {
         input: &mut [u8],
         consumed: usize,
     ) -> Cut {
-        let mut cut = Cut { consumed, wanted: 0 };
         if consumed >= input.len() || !sessions.reads(id) {
-            return cut;
+            return Cut { consumed, wanted: 0 };
         }
         let batch = self.pending(id, desk);
         let before = batch.frames();
-        while cut.consumed < input.len() {
-            match next_frame(framer, sessions, &mut input[cut.consumed..]) {
-                Ok((frame, used)) => {
-                    batch.push_ahead(cut.consumed - consumed, frame);
-                    cut.consumed += used;
-                }
-                Err(more) => {
-                    cut.wanted = more;
-                    break;
-                }
-            }
-        }
-        batch.push_bytes(&input[consumed..cut.consumed]);
+        let is_long = input.len() - consumed > sessions.limits().frame_bytes_max;
+        let frames = FramesOf { batch, input, begin: consumed, consumed };
+        let cut = match is_long {
+            false => frames.add::<false>(framer, sessions),
+            true => frames.add::<true>(framer, sessions),
+        };
         sessions.stats.frames += (batch.frames() - before) as u64;
         if batch.size() > self.lane_bytes_max {
             sessions.hold(id, Holds::LANE);
@@ -308,6 +358,10 @@ impl<H: Handler> Host for Lanes<H> {
         cut
     }
 
+    fn is_busy(&self, desk: &Desk<H>) -> bool {
+        desk.home.is_none() || desk.pending.is_some()
+    }
+
     fn tell(&mut self, _: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
         let event = match news {
             News::Timer(timer) => match self.timers.fired(id, timer) {
@@ -316,7 +370,17 @@ impl<H: Handler> Host for Lanes<H> {
             },
             other => Event::News(other),
         };
-        self.pending(id, desk).push(event);
+        let waits_at_home = desk.home.is_some() && desk.pending.is_some();
+        let batch = self.pending(id, desk);
+        if waits_at_home && news == News::Drained {
+            // As in place: what was not handled while the session was paused comes after this.
+            batch.push_first(event);
+        } else {
+            batch.push(event);
+        }
+        if waits_at_home {
+            self.listed.push(id);
+        }
     }
 
     fn close(
@@ -376,7 +440,8 @@ impl<H: Handler> Host for Lanes<H> {
             let (Some(standing), Some((_, desk))) = (sessions.standing(id), seats.seat(id)) else {
                 continue;
             };
-            if let Some(batch) = desk.pending.take_if(|_| desk.home.is_some())
+            let (is_home, paused) = (desk.home.is_some(), standing.paused);
+            if let Some(batch) = desk.pending.take_if(|batch| is_home && may_leave(paused, batch))
                 && let Some(lane) = desk.home.take()
             {
                 self.leave(sessions.now, standing, lane, batch);

@@ -93,9 +93,11 @@ impl<H: Handler> Worker<H> {
     }
 
     fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, left: &mut usize) {
-        while *left > 0
-            && let Some(task) = batch.next()
-        {
+        while *left > 0 {
+            // What the reactor would not have read is not handled: so one run answers no more than
+            // the high mark, and what the last of its frames has added.
+            let next = if batch.record.is_paused() { batch.next_urgent() } else { batch.next() };
+            let Some(task) = next else { return };
             *left -= 1;
             match task {
                 Task::Frame(range) => {

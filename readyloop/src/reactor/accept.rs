@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Farewell, Interest, Kernel};
 use crate::recv::Remainder;
-use crate::session::State;
+use crate::session::Phase;
 
 use super::Reactor;
 use super::links::{Link, Open};
@@ -50,7 +50,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             self.sessions.dismiss(address.ip());
             return self.kernel.close(socket, Farewell::Finish);
         }
-        let id = self.sessions.insert(State::Open, address.ip());
+        let id = self.sessions.insert(Phase::Open, address.ip());
         if let Err(errno) = self.kernel.watch(&socket, Token::session(id), Interest::READ) {
             return self.forget(id, socket, CloseReason::System(errno));
         }

@@ -8,7 +8,8 @@ use crate::error::Errno;
 use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Interest, Kernel};
-use crate::session::State;
+
+use crate::session::Session;
 
 use super::Reactor;
 use super::links::Link;
@@ -21,7 +22,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         for (id, route) in std::mem::take(&mut self.sessions.dials) {
-            if let Err(errno) = self.dial_one(id, &route) {
+            let is_given_up = self.sessions.get(id).is_none_or(Session::is_dead);
+            if !is_given_up && let Err(errno) = self.dial_one(id, &route) {
                 self.sessions.kill(id, CloseReason::ConnectFailed(errno));
             }
             self.dialled.insert(id, route.to);
@@ -52,9 +54,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     fn connected(&mut self, id: SessionId) {
+        let now = self.now();
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.state = State::Open;
-        session.blocked = false;
+        session.connected(now);
         if self.edge {
             // Registered for everything, and never changed; as with those that were accepted.
             session.interest = Interest::READ;

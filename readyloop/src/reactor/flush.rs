@@ -11,7 +11,7 @@ use crate::error::Errno;
 use crate::host::{Host, News};
 use crate::id::{SessionId, Token};
 use crate::kernel::{Io, Kernel};
-use crate::session::{Holds, NextStep, Session, State};
+use crate::session::{Holds, NextStep, Session};
 
 use super::Reactor;
 
@@ -57,6 +57,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             }
             nth += 1;
         }
+        if self.sessions.is_timed() {
+            let wrote = self.page.pieces(begin).take(nth - begin);
+            wrote.for_each(|(id, _)| self.sessions.note_life(id));
+        }
         let stats = &mut self.sessions.stats;
         stats.sends += (nth - begin) as u64;
         stats.sent_bytes += self.page.bytes_between(begin, nth) as u64;
@@ -83,12 +87,15 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn write(&mut self, nth: usize) {
         let (id, on_page) = self.page.piece(nth);
         let Some((session, _, stats)) = self.sessions.get_for_write(id) else { return };
-        if session.is_dead() {
+        if session.is_dead() || session.is_deaf() {
             session.cut_off |= !on_page.is_empty();
-            return;
+            return self.next_step(id);
         }
-        debug_assert!(!session.blocked || on_page.is_empty(), "who is blocked writes on no page");
-        if session.blocked || (on_page.is_empty() && session.queue.is_empty()) {
+        debug_assert!(
+            !session.is_blocked() || on_page.is_empty(),
+            "who is blocked writes on no page"
+        );
+        if session.is_blocked() || (on_page.is_empty() && session.queue.is_empty()) {
             return self.next_step(id);
         }
         let Some(socket) = self.links.socket(id) else { return };
@@ -114,18 +121,26 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline(never)]
     fn wrote(&mut self, nth: usize, tried: usize, outcome: Io) {
         let (id, on_page) = self.page.piece(nth);
-        let on_page = on_page.len();
+        let (on_page, now) = (on_page.len(), self.now());
         let Some((session, stock, stats)) = self.sessions.get_for_write(id) else { return };
         let count = match outcome {
             Io::Done(count) => count,
             Io::WouldBlock => 0,
             Io::Finished | Io::Failed(_) => {
                 session.cut_off = true;
+                // EPIPE: it takes nothing any more. What it sent before may still be read, and a session
+                // that is open goes on until that has ended. A reset (ECONNRESET) ends it now.
                 let errno = if let Io::Failed(errno) = outcome { errno } else { Errno::PIPE };
+                if session.is_open() && errno == Errno::PIPE {
+                    return self.write_broke(id);
+                }
                 return self.broke(id, errno);
             }
         };
         stats.sent_bytes += count as u64;
+        if count > 0 {
+            session.active = now;
+        }
         if count < on_page {
             match self.page.hold_on(nth) {
                 Some(bytes) => session.queue.push_front_shared(bytes.slice(count..), stock),
@@ -134,24 +149,45 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         } else {
             session.queue.advance(count - on_page, stock);
         }
-        session.blocked = count < tried;
-        if !session.blocked && !session.queue.is_empty() {
+        let is_empty = session.queue.is_empty();
+        if count < tried {
+            self.blocked(id, count > 0);
+        } else if !is_empty {
             // Out of budget, and the socket would take more: the next turn does not sleep.
             self.sessions.mark_dirty(id);
         }
         self.next_step(id);
     }
 
-    /// What follows from the state and the queue once it was written as far as possible.
+    /// A write was cut short, perhaps after some bytes: the rest leaves when the socket is writable.
+    #[cold]
+    fn blocked(&mut self, id: SessionId, progress: bool) {
+        let Some(socket) = self.links.socket(id) else { return };
+        if self.sessions.block(id, progress) {
+            let outstanding = self.kernel.outstanding(socket);
+            self.sessions.watch_for_stall(id, outstanding);
+        }
+    }
+
+    /// Whatever is written fails; what the peer has sent before may still be read.
+    #[cold]
+    fn write_broke(&mut self, id: SessionId) {
+        self.sessions.stop_sending(id);
+        if self.sessions.reads(id) {
+            self.sessions.still_ready.push(id);
+        }
+    }
+
+    /// What follows from the phase and the queue once it was written as far as possible.
     fn next_step(&mut self, id: SessionId) {
         let low = self.limits.send_low_bytes;
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.holds.has(Holds::QUEUE) && session.queue.len() <= low && !session.is_dead() {
+        if session.holds().has(Holds::QUEUE) && session.queue.len() <= low && !session.is_dead() {
             return self.resume(id);
         }
         match session.next_step() {
             NextStep::Wait => {}
-            NextStep::Finish(reason) => return self.finish(id, reason),
+            NextStep::Finish => return self.finish(id),
             NextStep::Die(reason) => {
                 self.sessions.kill(id, reason);
                 return;
@@ -175,12 +211,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// All that was queued has left: our direction ends, and we wait for the peer to end its own.
     #[cold]
-    fn finish(&mut self, id: SessionId, reason: CloseReason) {
+    fn finish(&mut self, id: SessionId) {
         let Some(link) = self.links.open(id) else { return };
         self.kernel.finish(&link.socket);
         link.remainder.clear(&mut self.sessions.stock.pool);
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.state = State::Lingering(reason);
+        session.linger();
         let due = self.now() + self.limits.linger_timeout;
         self.sessions.set_deadline(id, due);
         // Under edge, what the peer had sent before may lie there unread: the end of our direction
@@ -211,7 +247,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         session.interest = wants;
-        let outcome = self.kernel.rearm(socket, Token::session(id), wants);
+        let outcome = match std::mem::take(&mut session.unwatched) {
+            true => self.kernel.watch(socket, Token::session(id), wants),
+            false => self.kernel.rearm(socket, Token::session(id), wants),
+        };
         self.sessions.stats.rearms += 1;
         if let Err(errno) = outcome {
             self.sessions.kill(id, CloseReason::System(errno));

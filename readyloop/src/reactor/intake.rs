@@ -1,9 +1,12 @@
 //! Ready → read → frame → handler.
 //!
+//! What becomes of an event is decided by the table of [`decision`]; here it is done.
+//!
 //! A session reads until the kernel says stop or its budget for the turn is spent. A read that
 //! returns less than it asked for has emptied the socket (epoll(7)), so no second read is made to
-//! see `EAGAIN`; except where the peer's end was announced with the bytes, or where nothing was
-//! announced at all: then only `EAGAIN` or the end will do, because an edge is not repeated.
+//! see `EAGAIN`; except where the peer's end or an urgent mark was announced with the bytes, or where
+//! nothing was announced at all: then only `EAGAIN` or the end will do, because an edge is not
+//! repeated.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -12,7 +15,8 @@ use crate::error::Errno;
 use crate::host::{Cut, Host, News, deliver_one};
 use crate::id::{SessionId, Source};
 use crate::kernel::{Io, Kernel, Ready};
-use crate::session::{Session, State};
+use crate::session::decision::{self, Act, Decision};
+use crate::session::{Phase, Session};
 
 use super::Reactor;
 use super::links::Open;
@@ -55,12 +59,15 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         let next = std::mem::take(&mut self.walk);
         let mut walk = std::mem::replace(&mut self.sessions.still_ready, next);
-        for id in walk.drain(..) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.read_on(id))) {
-                self.panicked(id, panic);
-            }
-        }
+        walk.drain(..).for_each(|id| self.read_on_safely(id));
         self.walk = walk;
+    }
+
+    /// Goes on with a session of which no event tells, and survives the panic of its handler.
+    pub(super) fn read_on_safely(&mut self, id: SessionId) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.read_on(id))) {
+            self.panicked(id, panic);
+        }
     }
 
     /// Goes on with a session of which no event tells.
@@ -69,7 +76,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Some(session) if session.reads() => {
                 self.read(id, true, self.limits.recv_budget_bytes);
             }
-            Some(Session { state: State::Lingering(_), .. }) => self.discard(id),
+            Some(session) if session.phase() == Phase::Lingering => self.discard(id),
             _ => {}
         }
     }
@@ -88,13 +95,13 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// that has nothing else on its mind.
     #[inline]
     fn session_ready(&mut self, id: SessionId, entry: Ready) {
-        let plain = entry.flags & !Ready::WRITABLE == Ready::READABLE;
         // A handler elsewhere does not write on this turn's page.
-        let simple = match H::ELSEWHERE {
-            false => plain && self.sessions.serve(id),
-            true => plain && self.sessions.reads(id),
-        };
-        if !simple {
+        let is_simple = decision::is_simple(entry.flags)
+            && match H::ELSEWHERE {
+                false => self.sessions.serve(id),
+                true => self.sessions.is_simple(id),
+            };
+        if !is_simple {
             return self.session_ready_for_more(id, entry);
         }
         let Some(link) = self.links.open(id) else { return };
@@ -103,7 +110,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         self.sessions.stats.recvs += 1;
         match self.kernel.recv(&link.socket, &mut self.recv_buffer) {
-            Io::Done(count) if count < self.recv_buffer.len() => {
+            Io::Done(count) if count < self.recv_plain_end => {
                 let input = &mut self.recv_buffer[..count];
                 let Open { framer, session, .. } = link;
                 // Each outcome by itself: one that is kept for later is seven instructions more.
@@ -124,7 +131,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    /// The first read of an event has filled the buffer, or brought no bytes.
+    /// The first read of an event has filled the buffer, or brought more than one frame may be, or no
+    /// bytes.
     fn recv_more(&mut self, id: SessionId, outcome: Io) {
         let Io::Done(count) = outcome else { return self.read_nothing(id, outcome) };
         self.deliver(id, count, count);
@@ -134,41 +142,52 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Everything but plain bytes to read.
     #[inline(never)]
     fn session_ready_for_more(&mut self, id: SessionId, ready: Ready) {
-        const BROKEN: u32 = Ready::ERROR | Ready::HANGUP;
-        const ENDED: u32 = Ready::PEER_FINISHED | BROKEN;
-        let Some(session) = self.sessions.get_mut(id) else {
+        let Some(session) = self.sessions.get(id) else {
             self.sessions.stats.events_stale += 1;
             return;
         };
-        let (state, reads) = (session.state, session.reads());
-        if matches!(state, State::Connecting) {
-            return self.answered(id);
+        let Decision { write, act } = decision::decide(session, ready.flags);
+        if write {
+            self.sessions.unblock(id);
         }
-        if session.blocked && ready.any(Ready::WRITABLE | BROKEN) {
-            session.blocked = false;
-            self.sessions.mark_dirty(id);
-        }
-        match state {
-            State::Open if reads && ready.any(Ready::READABLE | ENDED) => {
-                self.read(id, ready.any(ENDED), self.limits.recv_budget_bytes);
-            }
-            State::Lingering(_) if ready.any(Ready::READABLE | ENDED) => self.discard(id),
-            State::Open | State::PeerFinished | State::Draining { .. } if ready.any(BROKEN) => {
-                self.broken(id);
-            }
-            _ => {}
+        match act {
+            Act::Nothing => {}
+            Act::AskConnect => self.answered(id),
+            Act::Read { to_the_end } => self.read(id, to_the_end, self.limits.recv_budget_bytes),
+            Act::Discard => self.discard(id),
+            Act::AskError => self.ask_error(id),
         }
     }
 
-    /// The connection is gone while nobody reads from it.
+    /// The connection is over in both directions, and nobody may read what has come.
     #[cold]
-    fn broken(&mut self, id: SessionId) {
+    fn ask_error(&mut self, id: SessionId) {
         let Some(socket) = self.links.socket(id) else { return };
-        let reason = match self.kernel.take_error(socket) {
-            Some(errno) => CloseReason::from_io(errno),
-            None => CloseReason::PeerReset,
-        };
-        self.sessions.kill(id, reason);
+        let errno = self.kernel.take_error(socket);
+        let Some(session) = self.sessions.get(id) else { return };
+        match errno {
+            Some(errno) => {
+                let reason = session.broken(CloseReason::from_io(errno));
+                self.sessions.kill(id, reason);
+            }
+            // A Unix peer that has closed: what it sent before is read once nothing holds it.
+            None if session.is_open() => self.peer_takes_nothing(id),
+            None => {
+                let reason = session.reason().unwrap_or(CloseReason::PeerFinished);
+                self.sessions.kill(id, reason);
+            }
+        }
+    }
+
+    /// Whatever is written would fail; what has come is still read, and then the session is over. Under
+    /// level a hang-up would be reported in every wait meanwhile, so the poller is told to forget it.
+    #[cold]
+    pub(super) fn peer_takes_nothing(&mut self, id: SessionId) {
+        let Some(socket) = self.links.socket(id) else { return };
+        if !self.edge && self.sessions.unwatch(id) {
+            self.kernel.unwatch(socket);
+        }
+        self.sessions.stop_sending(id);
     }
 
     /// Reads and delivers, `budget` bytes and one read more at the most. With `to_the_end`, a short
@@ -194,6 +213,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// A read brought no bytes: for now, or for ever.
     fn read_nothing(&mut self, id: SessionId, outcome: Io) {
         match outcome {
+            Io::WouldBlock if self.sessions.get(id).is_some_and(Session::is_deaf) => {
+                self.broke(id, Errno::PIPE);
+            }
             Io::Done(_) | Io::WouldBlock => {}
             Io::Finished => self.peer_finished(id),
             Io::Failed(errno) => self.broke(id, errno),
@@ -202,7 +224,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     #[cold]
     pub(super) fn broke(&mut self, id: SessionId, errno: Errno) {
-        self.sessions.kill(id, CloseReason::from_io(errno));
+        let Some(session) = self.sessions.get(id) else { return };
+        let reason = session.broken(CloseReason::from_io(errno));
+        self.sessions.kill(id, reason);
     }
 
     /// Level: the next wait reports what is left. Edge: only we know that something may be left.
@@ -310,10 +334,15 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// The peer has ended its direction.
     fn peer_finished(&mut self, id: SessionId) {
-        let tell = self.sessions.get_mut(id).is_some_and(|session| session.peer_finished());
-        if tell {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let is_deaf = session.is_deaf();
+        if session.peer_finished() {
             self.sessions.mark_dirty(id);
             self.tell(id, News::PeerFinished);
+        }
+        if is_deaf {
+            // Nobody is left to say anything to.
+            self.sessions.kill(id, CloseReason::PeerFinished);
         }
     }
 
@@ -345,9 +374,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                 Io::WouldBlock => return,
                 Io::Finished | Io::Failed(_) => {
                     // All that we had to say was written before our direction ended.
-                    if let Some(session) = self.sessions.get_mut(id)
-                        && let State::Lingering(reason) = session.state
-                    {
+                    if let Some(reason) = self.sessions.get(id).and_then(Session::reason) {
                         self.sessions.kill(id, reason);
                     }
                     return;

@@ -64,6 +64,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     dialled: HashMap<SessionId, Address>,
     /// Where all sessions' bytes arrive.
     recv_buffer: Box<[u8]>,
+    /// A read of fewer bytes has emptied the socket, and is not longer than a frame may be.
+    recv_plain_end: usize,
     /// This reactor's number among those of the server.
     number: usize,
     remote: Remote,
@@ -103,6 +105,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             listeners,
             dialled: HashMap::new(),
             recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
+            recv_plain_end: limits.recv_buffer_bytes.min(limits.frame_bytes_max.saturating_add(1)),
             number,
             letters: Inbox::new(remote.letters(number).clone()),
             callers: Inbox::new(callers),
@@ -116,6 +119,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             limits,
         };
         reactor.guard(SessionId::NONE, |host, sessions| host.start(sessions));
+        reactor.hear_stop();
         Ok(reactor)
     }
 

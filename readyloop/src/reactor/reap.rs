@@ -5,7 +5,7 @@ use crate::close::CloseReason;
 use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
-use crate::session::{Session, State};
+use crate::session::Session;
 
 use super::Reactor;
 use super::links::Link;
@@ -26,7 +26,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn reap_one(&mut self, id: SessionId) {
         let name = self.sessions.name(id);
         let Some(mut session) = self.sessions.remove(id) else { return };
-        let State::Dead(reason) = session.state else { return };
+        let Some(reason) = session.reason() else { return };
         self.sessions.stats.closed[reason.kind()] += 1;
         let farewell = farewell(&session, reason);
         session.queue.clear(&mut self.sessions.stock);
@@ -47,11 +47,14 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 }
 
-/// A stream that lost bytes ends in a reset, never in what looks like a whole stream's end.
+/// A stream that lost bytes ends in a reset, never in what looks like a whole stream's end: also one
+/// whose bytes were refused before they were queued.
 fn farewell(session: &Session, reason: CloseReason) -> Farewell {
     match reason {
         _ if session.has_unsent() => Farewell::Reset,
+        CloseReason::SendFull | CloseReason::TooSlow => Farewell::Reset,
         CloseReason::Aborted | CloseReason::HandlerPanicked => Farewell::Reset,
+        CloseReason::System(_) => Farewell::Reset,
         _ => Farewell::Finish,
     }
 }

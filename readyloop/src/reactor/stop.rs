@@ -15,6 +15,9 @@ pub(super) enum Stage {
     Running,
     /// It takes none, and its sessions have until this moment to end.
     Draining(Now),
+    /// All that were left at that moment were cut off; what is left is work that handlers elsewhere
+    /// have not given back.
+    Ending,
 }
 
 impl Stage {
@@ -22,7 +25,7 @@ impl Stage {
     #[inline]
     pub(super) fn deadline(self) -> Option<Now> {
         match self {
-            Stage::Running => None,
+            Stage::Running | Stage::Ending => None,
             Stage::Draining(by) => Some(by),
         }
     }
@@ -34,7 +37,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         for _ in 0..self.kernel.signals_seen() {
             match self.stage {
                 Stage::Running => self.drain(),
-                Stage::Draining(_) => self.stop_now(),
+                Stage::Draining(_) | Stage::Ending => self.stop_now(),
             }
         }
     }
@@ -45,6 +48,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         self.stage = Stage::Draining(self.now() + self.limits.drain_timeout);
+        self.sessions.census().stop_dialling();
         self.listeners.close(&mut self.kernel);
         (self.report)(Incident::Draining { sessions: self.sessions.len() });
         for id in self.sessions.ids() {
@@ -69,15 +73,24 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             for id in self.sessions.ids() {
                 self.sessions.cut_off(id, CloseReason::DrainTimeout);
             }
+            // Once is enough: nobody is accepted or dialled any more, and a deadline that has passed
+            // would keep every turn from sleeping.
+            self.stage = Stage::Ending;
+        }
+    }
+
+    /// A handler may have asked for it, also before the first turn.
+    #[inline]
+    pub(super) fn hear_stop(&mut self) {
+        if std::mem::take(&mut self.sessions.stop) {
+            self.remote.stop();
         }
     }
 
     /// Whether there will be another turn.
     #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
-        if std::mem::take(&mut self.sessions.stop) {
-            self.remote.stop();
-        }
+        self.hear_stop();
         let over = self.stage != Stage::Running && self.sessions.is_empty() && self.host.is_idle();
         if over {
             self.close_mailboxes();

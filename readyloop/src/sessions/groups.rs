@@ -15,7 +15,7 @@ impl Sessions {
     /// Adds a session of this reactor to a group; `false` if it is in there already, or gone.
     pub fn join(&mut self, id: SessionId, group: &Group) -> bool {
         let Some(session) = self.get(id).filter(|session| session.accepts()) else { return false };
-        let is_slow = session.holds.has(Holds::QUEUE);
+        let is_slow = session.holds().has(Holds::QUEUE);
         let joins = self.members.join(id, group);
         if joins && is_slow {
             group.slowed_down();
@@ -70,12 +70,12 @@ impl Sessions {
             else {
                 continue;
             };
-            if session.holds.has(Holds::QUEUE) && !self.is_for_slow(*id, group) {
+            if session.holds().has(Holds::QUEUE) && !self.is_for_slow(*id, group) {
                 continue;
             }
             self.stats.deliveries += 1;
             let Some(session) = self.slab.get_mut(key(*id)) else { continue };
-            let copy = copies.sealed_in(session.envelope, &mut self.page);
+            let copy = copies.sealed_in(session.envelope(), &mut self.page);
             let is_short = (1..=self.limits.send_high_bytes).contains(&copy.bytes.len());
             let lies_on_page = if !is_short {
                 false

@@ -30,8 +30,9 @@ use crate::limits::Limits;
 use crate::members::Members;
 use crate::names::Names;
 use crate::page::Page;
+use crate::readiness::Interest;
 use crate::send::{SendQueue, Stock};
-use crate::session::{Holds, Session, Standing, State};
+use crate::session::{Holds, Phase, Session, Standing};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
 use crate::wheel::Wheel;
@@ -89,6 +90,9 @@ pub enum Timer {
     Deadline(SessionId),
     /// One that a handler set.
     User(SessionId),
+    /// Whether the peer of a blocked session takes bytes; with how many it had not taken when that
+    /// was looked at last.
+    Stall(SessionId, u32),
 }
 
 impl Default for Timer {
@@ -189,14 +193,14 @@ impl Sessions {
     }
 
     /// Adds a session that was let in: accepted (`Open`) or dialled (`Connecting`).
-    pub fn insert(&mut self, state: State, ip: Option<IpAddr>) -> SessionId {
-        let Key { index, generation } = self.slab.insert(Session::new(state, self.now));
+    pub fn insert(&mut self, phase: Phase, ip: Option<IpAddr>) -> SessionId {
+        let Key { index, generation } = self.slab.insert(Session::new(phase, self.now));
         let id = SessionId::new(self.reactor, index, generation);
         if self.census.counts_addresses() {
             self.origins.resize(self.slab.slots(), None);
             self.origins[id.index()] = ip;
         }
-        if matches!(state, State::Open) {
+        if phase == Phase::Open {
             self.opened(id);
         }
         id
@@ -204,10 +208,6 @@ impl Sessions {
 
     /// A session's first moment as an open one: from here on it may be idle.
     pub fn opened(&mut self, id: SessionId) {
-        let now = self.now;
-        let Some(session) = self.get_mut(id) else { return };
-        session.opened = now;
-        session.active = now;
         if let Some(due) = self.open_due(id) {
             self.set_deadline(id, due);
         }
@@ -268,7 +268,7 @@ impl Sessions {
     /// Both in two pieces. Not inlined: the common case needs no registers saved without it.
     #[inline(never)]
     fn send_prefixed_anew(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
-        match self.get(id).and_then(|session| session.envelope) {
+        match self.get(id).and_then(Session::envelope) {
             Some(envelope) => self.send_sealed(id, envelope, [prefix, bytes]),
             None => self.send(id, prefix) && self.send(id, bytes),
         }
@@ -280,7 +280,7 @@ impl Sessions {
         self.settle_writer();
         let room = self.page.room();
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        if let Some(envelope) = session.envelope {
+        if let Some(envelope) = session.envelope() {
             return self.send_sealed(id, envelope, [bytes, &[]]);
         }
         let is_free = session.accepts() && session.may_write_on_page(self.unflushed);
@@ -305,27 +305,33 @@ impl Sessions {
         {
             self.disturbed |= !session.reads();
             session.entry = entry;
-            return Some(session.holds);
+            return Some(session.holds());
         }
         self.queue_copy(id, bytes);
-        Some(self.get(id)?.holds)
+        Some(self.get(id)?.holds())
     }
 
-    /// Plain bytes have come for the session. If it has nothing else on its mind, it is expected to
-    /// answer, and may write on the page: whoever was served before it is done. `false` for all
-    /// others, also the dead.
+    /// Plain bytes have come for the session. If it is simply read and answered
+    /// ([`Session::is_simple`]), it is expected to answer, and may write on the page: whoever was
+    /// served before it is done. `false` for all others, also the dead.
     #[inline(always)]
     pub fn serve(&mut self, id: SessionId) -> bool {
         if self.page.is_silent() {
             self.settle_writer();
         }
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        let simple = session.reads() && session.may_write_on_page(self.unflushed);
-        if simple && session.envelope.is_none() {
-            let Some(entry) = self.page.begin_if_there_is_room(id) else { return false };
-            session.entry = entry;
+        if !session.is_simple() || !session.may_write_on_page(self.unflushed) {
+            return false;
         }
-        simple
+        let Some(entry) = self.page.begin_if_there_is_room(id) else { return false };
+        session.entry = entry;
+        true
+    }
+
+    /// The same for a session whose handler is elsewhere, and does not write on this turn's page.
+    #[inline(always)]
+    pub fn is_simple(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(Session::is_simple)
     }
 
     /// Whoever writes on the page stops.
@@ -350,7 +356,7 @@ impl Sessions {
 
     /// Queues shared `bytes`; `false` when the session has ended or is ending.
     pub fn send_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        match self.get(id).and_then(|session| session.envelope) {
+        match self.get(id).and_then(Session::envelope) {
             Some(envelope) => self.send_shared_sealed(id, envelope, bytes),
             None => self.queue_shared(id, bytes),
         }
@@ -401,7 +407,7 @@ impl Sessions {
 
     /// Whether the session is not read before its queue has fallen to the low mark.
     pub fn is_paused(&self, id: SessionId) -> bool {
-        self.get(id).is_some_and(|session| session.holds.has(Holds::QUEUE))
+        self.get(id).is_some_and(|session| session.holds().has(Holds::QUEUE))
     }
 
     /// How many bytes wait to be sent to the session.
@@ -413,11 +419,11 @@ impl Sessions {
     #[inline]
     pub fn standing(&self, id: SessionId) -> Option<Standing> {
         let session = self.get(id)?;
-        let (envelope, mut queued_bytes) = (session.envelope, 0);
+        let (envelope, mut queued_bytes) = (session.envelope(), 0);
         if session.entry >= self.unflushed || !session.queue.is_empty() {
             queued_bytes = self.unsent_bytes(id);
         }
-        Some(Standing { queued_bytes, paused: session.holds.has(Holds::QUEUE), envelope })
+        Some(Standing { queued_bytes, paused: session.holds().has(Holds::QUEUE), envelope })
     }
 
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
@@ -431,6 +437,26 @@ impl Sessions {
         {
             session.entry = self.page.enter(id);
         }
+    }
+
+    /// The peer takes nothing any more: what waits for it is lost, and what it has sent is still read.
+    #[cold]
+    pub fn stop_sending(&mut self, id: SessionId) {
+        self.settle_writer();
+        self.disturbed = true;
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        if session.stop_sending(&mut self.stock) {
+            // There is nothing to wait for.
+            self.release(id, Holds::QUEUE);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// The poller is to forget the session until it wants something else; `false` if it has already.
+    pub fn unwatch(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.get_mut(id) else { return false };
+        session.interest = Interest::NONE;
+        !std::mem::replace(&mut session.unwatched, true)
     }
 
     /// Ends the session after what is queued has left; `false` when its end has begun already.
@@ -457,7 +483,7 @@ impl Sessions {
     pub fn begin_closing(&mut self, id: SessionId) -> bool {
         let begins = self
             .get(id)
-            .is_some_and(|session| session.accepts() && !session.holds.has(Holds::CLOSING));
+            .is_some_and(|session| !session.is_ending() && !session.holds().has(Holds::CLOSING));
         if begins {
             self.hold(id, Holds::CLOSING);
             let due = self.now + self.limits.drain_timeout;
@@ -473,7 +499,7 @@ impl Sessions {
         if session.is_dead() {
             return false;
         }
-        session.state = State::Dead(reason);
+        session.die(reason);
         self.disturbed = true;
         self.dead.push(id);
         true
@@ -482,10 +508,9 @@ impl Sessions {
     /// Ends the session at once, for `reason`; but one that lingers has said all that it had to
     /// say, and keeps the reason for which it was closed.
     pub fn cut_off(&mut self, id: SessionId, reason: CloseReason) {
-        match self.get(id).map(|session| session.state) {
-            Some(State::Lingering(first)) => self.kill(id, first),
-            _ => self.kill(id, reason),
-        };
+        let lingers = self.get(id).filter(|session| session.phase() == Phase::Lingering);
+        let reason = lingers.and_then(Session::reason).unwrap_or(reason);
+        self.kill(id, reason);
     }
 
     /// `count` bytes came for the session, and perhaps the end of its first frame.
@@ -498,10 +523,11 @@ impl Sessions {
     }
 
     #[cold]
-    fn note_time(&mut self, id: SessionId, active: bool, greeted: bool) {
+    pub(super) fn note_time(&mut self, id: SessionId, active: bool, greeted: bool) {
         let now = self.now;
         if let Some(session) = self.get_mut(id) {
-            session.active = if active { now } else { session.active };
+            // While its turn is to take bytes, those that it sends do not make up for it.
+            session.active = if active && !session.is_blocked() { now } else { session.active };
             session.greeted |= greeted;
         }
     }
@@ -517,9 +543,10 @@ impl Sessions {
         Some(session)
     }
 
-    /// Makes room for an outbound session; the reactor dials at the end of the turn.
+    /// Makes room for an outbound session; the reactor dials at the end of the turn. `None` when the
+    /// server is full, or stops.
     pub fn dial(&mut self, route: Route, timeout: Duration) -> Option<SessionId> {
-        if !self.census.enter(self.reactor, None) {
+        if self.census.is_stopping() || !self.census.enter(self.reactor, None) {
             return None;
         }
         Some(self.begin_dial(route, timeout))
@@ -529,10 +556,13 @@ impl Sessions {
     pub fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) {
         let id = self.begin_dial(route, timeout);
         self.names.give(name, id);
+        if self.census.is_stopping() {
+            self.kill(id, CloseReason::Stopped);
+        }
     }
 
     fn begin_dial(&mut self, route: Route, timeout: Duration) -> SessionId {
-        let id = self.insert(State::Connecting, None);
+        let id = self.insert(Phase::Connecting, None);
         let due = self.now + timeout;
         self.set_deadline(id, due);
         self.dials.push((id, route));

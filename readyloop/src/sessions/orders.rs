@@ -61,10 +61,9 @@ impl Sessions {
     /// From now on the session is not read, for this reason too.
     pub fn hold(&mut self, id: SessionId, hold: Holds) {
         let Some(session) = self.slab.get_mut(key(id)) else { return };
-        if session.holds.has(hold) {
+        if !session.hold(hold, self.now) {
             return;
         }
-        session.holds.add(hold);
         if hold == Holds::ABROAD {
             self.abroad.hold(id);
         }
@@ -75,12 +74,12 @@ impl Sessions {
     /// beginning with what was kept, of which no event will tell.
     pub fn release(&mut self, id: SessionId, hold: Holds) -> bool {
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        if !session.holds.has(hold) {
+        if !session.release(hold, self.now) {
             return false;
         }
-        session.holds.remove(hold);
         if session.reads() {
             self.still_ready.push(id);
+            self.resume_clocks(id);
         }
         self.mark_dirty(id);
         if hold == Holds::QUEUE {

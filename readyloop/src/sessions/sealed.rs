@@ -16,7 +16,7 @@ impl Sessions {
         self.settle_writer();
         match self.slab.get_mut(key(id)) {
             Some(session) if session.accepts() => {
-                session.envelope = envelope;
+                session.set_envelope(envelope);
                 true
             }
             _ => false,
@@ -26,7 +26,7 @@ impl Sessions {
     /// What an envelope wants to be said last, if the session can still be told.
     #[inline]
     pub(super) fn say_farewell(&mut self, id: SessionId) {
-        if let Some(Session { envelope: Some(envelope), .. }) = self.get(id) {
+        if let Some(envelope) = self.get(id).and_then(Session::envelope) {
             let farewell = envelope.farewell;
             self.send_bare(id, farewell);
         }
@@ -58,7 +58,7 @@ impl Sessions {
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
         let is_new = session.may_write_on_page(self.unflushed) && count > 0;
         let goes_on = self.page.ends_with(session.entry) && session.queue.is_empty();
-        if session.accepts() && !session.blocked && (is_new || goes_on) && count <= room {
+        if session.accepts() && !session.is_blocked() && (is_new || goes_on) && count <= room {
             self.disturbed |= !session.reads();
             if is_new {
                 session.entry = self.page.enter(id);

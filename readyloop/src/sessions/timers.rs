@@ -6,17 +6,22 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
+use crate::session::{Phase, Session};
 use crate::wheel::TimerId;
 
 use super::{Sessions, Timer, key};
 
 impl Sessions {
-    /// When an open session must next be looked at, if ever.
+    /// When an open session must next be looked at, if ever. The peer's clocks stand still while it is
+    /// not read, and while it is its turn to take bytes; they are looked at again when that is over.
     pub fn open_due(&mut self, id: SessionId) -> Option<Now> {
         let session = self.slab.get(key(id))?;
+        if !session.holds().is_none() || session.is_blocked() {
+            return None;
+        }
         let idle = self.limits.idle_timeout.map(|span| session.active + span);
         let handshake = self.limits.handshake_timeout.filter(|_| !session.greeted);
-        let handshake = handshake.map(|span| session.opened + span);
+        let handshake = handshake.zip(session.opened()).map(|(span, opened)| opened + span);
         idle.into_iter().chain(handshake).min()
     }
 
@@ -27,6 +32,70 @@ impl Sessions {
             Some((span, session)) if session.active + span <= self.now => CloseReason::IdleTimeout,
             _ => CloseReason::HandshakeTimeout,
         }
+    }
+
+    /// Whether anybody asks when a peer was heard of last.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// The peer of a session takes our bytes, or waits for us: it is not silent.
+    pub fn note_life(&mut self, id: SessionId) {
+        self.note_time(id, true, false);
+    }
+
+    /// The peer's clocks run again: sees to it that somebody looks at them.
+    pub(super) fn resume_clocks(&mut self, id: SessionId) {
+        if self.timed
+            && self.get(id).is_some_and(Session::is_open)
+            && let Some(due) = self.open_due(id)
+        {
+            self.set_deadline(id, due);
+        }
+    }
+
+    /// A write was cut short, perhaps after some bytes. Whether from now on somebody must watch if the
+    /// peer takes any.
+    pub fn block(&mut self, id: SessionId, progress: bool) -> bool {
+        let now = self.now;
+        let Some(session) = self.get_mut(id) else { return false };
+        session.block(now);
+        session.progress |= progress;
+        let is_watched = std::mem::replace(&mut session.stall_timer, true);
+        self.limits.write_timeout.is_some() && !is_watched
+    }
+
+    /// The socket of a session is writable; whether that was awaited.
+    pub fn unblock(&mut self, id: SessionId) -> bool {
+        let now = self.now;
+        let was_blocked = self.get_mut(id).is_some_and(|session| session.unblock(now));
+        if was_blocked {
+            self.resume_clocks(id);
+            self.mark_dirty(id);
+        }
+        was_blocked
+    }
+
+    /// Looks after a blocked session in a while; its peer has not taken `outstanding` bytes now.
+    pub fn watch_for_stall(&mut self, id: SessionId, outstanding: usize) {
+        let Some(span) = self.limits.write_timeout else { return };
+        let due = self.now + span;
+        let Some(session) = self.slab.get_mut(key(id)) else { return };
+        session.progress = false;
+        let outstanding = u32::try_from(outstanding).unwrap_or(u32::MAX);
+        self.wheel.set(&mut session.timers, due, Timer::Stall(id, outstanding));
+    }
+
+    /// Whether the peer of a session has taken too little since it was looked at last, when it had not
+    /// taken `before` bytes; `None` when nothing waits for it any more.
+    pub fn is_stalled(&mut self, id: SessionId, before: u32, outstanding: usize) -> Option<bool> {
+        let session = self.slab.get_mut(key(id))?;
+        let waits =
+            session.is_blocked() && matches!(session.phase(), Phase::Open | Phase::PeerFinished);
+        session.stall_timer = waits;
+        let taken = (before as usize).saturating_sub(outstanding);
+        waits.then_some(!session.progress && taken < self.limits.write_bytes_min)
     }
 
     /// Sets, or moves, the engine's own timer of a session.

@@ -22,9 +22,9 @@ pub struct Calls {
     pub sends: u64,
     /// Sockets and listeners newly watched.
     pub watches: u64,
-    /// Changes of what is watched, a listener's rests among them.
+    /// Changes of what is watched, a listener's rests and sockets no longer watched among them.
     pub rearms: u64,
-    /// Looks at `SO_ERROR`.
+    /// Looks at `SO_ERROR`, and at how much was not taken by the peer (`SIOCOUTQ`).
     pub errors: u64,
     /// Directions ended (`SHUT_WR`).
     pub finishes: u64,

@@ -59,6 +59,12 @@ impl Client {
         });
     }
 
+    /// Puts an urgent mark behind what was sent, as a byte of urgent data does (tcp(7), `MSG_OOB`);
+    /// the urgent byte itself is not part of the stream.
+    pub fn send_urgent(&self) {
+        self.link(Link::mark_urgent);
+    }
+
     /// Ends the client's direction behind what was sent (FIN); it still reads.
     pub fn finish(&self) {
         self.link(|link| {
@@ -68,8 +74,8 @@ impl Client {
         });
     }
 
-    /// Ends both directions, as close(2) does: FIN, and bytes that still come are answered with a
-    /// reset.
+    /// Ends both directions, as close(2) does. TCP: FIN, and bytes that still come are answered with a
+    /// reset. Unix: the server's socket is hung up, with what was sent still to be read.
     pub fn close(&self) {
         self.finish();
         self.link(|link| link.client = ClientEnd::Gone);
@@ -107,6 +113,12 @@ impl Client {
     /// fault made it small. At 0 the server can send nothing.
     pub fn set_window(&self, bytes: usize) {
         self.link(|link| link.window_bytes = bytes);
+    }
+
+    /// Takes at most so many bytes out of the server's send buffer, also while it does not read
+    /// otherwise: a peer that reads slowly.
+    pub fn take_some(&self, bytes: usize) {
+        self.link(|link| link.carry(bytes));
     }
 
     /// Everything that has come and was not taken.

@@ -21,6 +21,9 @@ pub struct Faults {
     /// Under level, a read returns less than it could. Never under edge, where a short read means
     /// that nothing is left (epoll(7)).
     pub short_reads: u32,
+    /// An urgent mark lies between the bytes that arrive (tcp(7), `MSG_OOB`): a read ends there,
+    /// also under edge, though more has come.
+    pub urgent: u32,
     /// A write takes less than it could, or nothing; a writable edge follows.
     pub short_writes: u32,
     /// The send buffer for a new connection holds a random 1 to 4,096 bytes.
@@ -70,6 +73,7 @@ impl Faults {
             split: 0,
             between_calls: 0,
             short_reads: 0,
+            urgent: 0,
             short_writes: 0,
             small_windows: 0,
             lost_before_reset: 0,
@@ -97,6 +101,7 @@ impl Faults {
             split: 500,
             between_calls: 200,
             short_reads: 200,
+            urgent: 20,
             short_writes: 200,
             small_windows: 300,
             lost_before_reset: 500,
@@ -140,6 +145,7 @@ impl Faults {
             &mut faults.reserve_missing,
             &mut faults.watch_refused,
             &mut faults.connect_refused,
+            &mut faults.urgent,
         ] {
             *chance *= [0, 1, 2][rng.below(3)];
         }

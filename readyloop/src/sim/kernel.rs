@@ -352,6 +352,22 @@ impl Kernel for Sim {
         Ok(())
     }
 
+    fn unwatch(&mut self, socket: &SimSocket) {
+        let mut world = self.call(|calls| &mut calls.rearms);
+        world.enter('u', socket);
+        assert!(world.trigger == Trigger::Level, "{socket:?} is unwatched under edge");
+        let watch = world.watch_of(socket);
+        assert!(
+            own(watch, self.0.kernel).is_some(),
+            "{socket:?} is unwatched, and was not watched"
+        );
+        *watch = None;
+    }
+
+    fn outstanding(&mut self, socket: &SimSocket) -> usize {
+        self.call(|calls| &mut calls.errors).enter('o', socket).outstanding()
+    }
+
     fn recv(&mut self, socket: &SimSocket, into: &mut [u8]) -> Io {
         let room = into.len();
         let mut at = 0;

@@ -3,7 +3,9 @@
 //!
 //! Pure: it knows no poller, no descriptor table and no clock. It is faithful to Linux's TCP where
 //! a server can see the difference (tcp(7); net/ipv4/tcp.c: `tcp_poll`, `tcp_recvmsg`,
-//! `tcp_sendmsg`, `tcp_reset`, `tcp_close`).
+//! `tcp_sendmsg`, `tcp_reset`, `tcp_close`), and to Unix stream sockets where they differ (unix(7);
+//! net/unix/af_unix.c: `unix_poll`, `unix_release_sock`): there a peer that closes hangs up both
+//! directions at once, with what it wrote still to be read, and without an error.
 //!
 //! Invariants: bytes keep their order; an end lands only behind all bytes of its direction; once
 //! a reset has landed on either side, nothing moves any more.
@@ -35,6 +37,13 @@ pub(super) struct Link {
     /// The server was told to wait for room (`SOCK_NOSPACE`), so room raises an edge.
     nospace: bool,
     pub(super) client: ClientEnd,
+    /// Urgent marks (tcp(7), `MSG_OOB`): behind how many of the bytes that the server has not read
+    /// each lies. A read does not pass one.
+    marks: VecDeque<usize>,
+    /// A Unix stream socket, and not TCP.
+    is_unix: bool,
+    /// The Unix peer's close has reached the server's socket.
+    hung_up: bool,
     /// How many handles the test holds.
     pub(super) handles: usize,
 }
@@ -120,7 +129,6 @@ impl Link {
     pub(super) fn new(address: Address, server: ServerEnd, window_bytes: usize) -> Link {
         let dialled = matches!(server, ServerEnd::Open(_));
         Link {
-            address,
             server,
             handshake: if dialled { Handshake::Dialled } else { Handshake::Done },
             to_server: Pipe::default(),
@@ -130,6 +138,10 @@ impl Link {
             window_bytes,
             nospace: false,
             client: ClientEnd::Reads,
+            marks: VecDeque::new(),
+            is_unix: matches!(address, Address::Unix(_)),
+            hung_up: false,
+            address,
             handles: 1,
         }
     }
@@ -168,10 +180,16 @@ impl Link {
         let (bytes, _) = self.to_client.travel(rng, faults);
         if self.client == ClientEnd::Gone {
             self.to_client.landed.truncate(self.to_client.landed.len() - bytes);
-            if bytes > 0 && self.reset == Reset::No {
+            if bytes > 0 && self.reset == Reset::No && !self.is_unix {
                 self.reset = Reset::LeftClient;
             }
         }
+    }
+
+    /// The client takes at most so many bytes at once.
+    pub(super) fn carry(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.to_client.flying.len());
+        self.to_client.landed.extend(self.to_client.flying.drain(..bytes));
     }
 
     fn carry_to_server(&mut self, rng: &mut Rng, faults: &Faults) -> bool {
@@ -180,7 +198,10 @@ impl Link {
         }
         let (bytes, moved) = self.to_server.travel(rng, faults);
         if self.server != ServerEnd::Closed {
-            return moved;
+            if bytes > 0 && !self.is_unix && rng.chance(faults.urgent) {
+                self.marks.push_back(self.to_server.landed.len() - rng.below(bytes));
+            }
+            return moved | self.hang_up();
         }
         // Nobody is left to read them: Linux answers with a reset (TCPABORTONDATA).
         self.to_server.landed.clear();
@@ -188,6 +209,29 @@ impl Link {
             self.send_reset();
         }
         false
+    }
+
+    /// A Unix peer that has closed has hung up both directions once its last byte is here.
+    fn hang_up(&mut self) -> bool {
+        let hangs_up = self.is_about_to_hang_up();
+        if hangs_up {
+            self.hung_up = true;
+            self.to_client.flying.clear();
+        }
+        hangs_up
+    }
+
+    fn is_about_to_hang_up(&self) -> bool {
+        self.is_unix
+            && !self.hung_up
+            && self.server != ServerEnd::Closed
+            && self.client == ClientEnd::Gone
+            && self.to_server.end == Stage::Landed
+    }
+
+    /// Puts an urgent mark behind all that the client has sent.
+    pub(super) fn mark_urgent(&mut self) {
+        self.marks.push_back(self.to_server.landed.len() + self.to_server.flying.len());
     }
 
     fn carry_reset(&mut self, rng: &mut Rng, faults: &Faults) -> bool {
@@ -250,6 +294,7 @@ impl Link {
                 self.to_server.is_moving()
                     || self.client != ClientEnd::Stalls && self.to_client.is_moving()
                     || self.owes_an_edge()
+                    || self.is_about_to_hang_up()
             }
         }
     }
@@ -277,6 +322,11 @@ impl Link {
         self.window_bytes.saturating_sub(self.to_client.flying.len())
     }
 
+    /// What the server has written and the peer has not taken (`SIOCOUTQ`).
+    pub(super) fn outstanding(&self) -> usize {
+        self.to_client.flying.len()
+    }
+
     /// `sk_stream_is_writeable`: a third of the send buffer is free, so that a writer is not woken
     /// for crumbs.
     fn has_room(&self) -> bool {
@@ -290,13 +340,16 @@ impl Link {
             return 0;
         }
         let peer_finished = self.is_torn() || self.to_server.end == Stage::Landed;
-        let we_finished = self.is_torn() || self.we_finished();
+        let we_finished = self.is_torn() || self.we_finished() || self.hung_up;
         let mut flags = 0;
         if peer_finished {
             flags |= Ready::READABLE | Ready::PEER_FINISHED;
         }
         if !self.to_server.landed.is_empty() {
             flags |= Ready::READABLE;
+        }
+        if self.marks.front().is_some_and(|mark| *mark <= self.to_server.landed.len()) {
+            flags |= Ready::URGENT;
         }
         if we_finished || self.has_room() {
             flags |= Ready::WRITABLE;
@@ -312,8 +365,11 @@ impl Link {
 
     /// The server reads up to `asked` bytes; `take` gets them in order.
     pub(super) fn recv(&mut self, asked: usize, mut take: impl FnMut(&[u8])) -> Io {
-        let bytes = asked.min(self.to_server.landed.len());
+        let to_the_mark = self.marks.front().map_or(asked, |mark| asked.min(*mark));
+        let bytes = to_the_mark.min(self.to_server.landed.len());
         if bytes > 0 {
+            self.marks.iter_mut().for_each(|mark| *mark -= bytes);
+            self.marks.retain(|mark| *mark > 0);
             let (front, back) = self.to_server.landed.as_slices();
             let cut = bytes.min(front.len());
             take(&front[..cut]);
@@ -339,7 +395,7 @@ impl Link {
         if let Some(errno) = self.error.take() {
             return Io::Failed(errno);
         }
-        if self.is_torn() || self.we_finished() {
+        if self.is_torn() || self.we_finished() || self.hung_up {
             return Io::Failed(Errno::PIPE);
         }
         if !self.is_connected() {

@@ -38,6 +38,9 @@
 //!   arrived to be read, then fails one call. A socket that is closed with unread bytes resets its
 //!   peer, and so does one that gets bytes after it was closed: as on Linux, a reply can be lost by
 //!   that.
+//! - **Unix sockets.** A peer that closes hangs up both directions at once: what it wrote is still
+//!   to be read, and there is no error ([`Net::connect_unix`]).
+//! - **Urgent marks.** A read ends at one, though more has come (tcp(7), `MSG_OOB`).
 //! - **Readiness.** Level and edge as in epoll(7). An edge is raised by an arrival, an end, an
 //!   error, by room after a write that was short or would have blocked, and by what is ready when a
 //!   socket is first watched.
@@ -74,9 +77,11 @@ mod tests;
 use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::clock::Now;
 use crate::kernel::Trigger;
 use wait::Hook;
@@ -132,15 +137,28 @@ impl Net {
         self.connect_from(listener, Ipv4Addr::new(10, 0, high, low).into())
     }
 
+    /// As [`Net::connect`], over a Unix stream socket: without an address, and with a close that
+    /// hangs up both directions at once ([`Client::close`]).
+    ///
+    /// # Panics
+    /// As [`Net::connect`].
+    pub fn connect_unix(&self, listener: usize) -> Client {
+        self.caller(listener, Address::Unix(PathBuf::new()))
+    }
+
     /// As [`Net::connect`], from this address; the port is chosen.
     ///
     /// # Panics
     /// As [`Net::connect`].
     pub fn connect_from(&self, listener: usize, ip: IpAddr) -> Client {
+        let port = 1024 + (self.world.borrow().links_made() % 64_512) as u16;
+        self.caller(listener, SocketAddr::new(ip, port).into())
+    }
+
+    fn caller(&self, listener: usize, address: Address) -> Client {
         let mut world = self.world.borrow_mut();
         assert!(listener < world.listeners.len(), "there is no listener {listener}");
-        let port = 1024 + (world.links_made() % 64_512) as u16;
-        let link = world.call(listener, SocketAddr::new(ip, port).into());
+        let link = world.call(listener, address);
         drop(world);
         Client::new(self.world.clone(), link)
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::calls::Calls;
 use crate::clock::Now;
 use crate::id::Token;
-use crate::kernel::{Interest, Ready, Wake};
+use crate::kernel::{Interest, Ready, Trigger, Wake};
 
 /// How many closed sockets are remembered, to be reported when they no longer should be.
 const GRAVES_MAX: usize = 64;
@@ -77,9 +77,13 @@ impl Poller {
 }
 
 impl Watch {
-    /// The flags that the interest lets through. Errors and hang-ups always pass (epoll_ctl(2)).
-    pub(super) fn flags(&self) -> u32 {
+    /// The flags that the interest lets through. Errors and hang-ups always pass (epoll_ctl(2)); who
+    /// is watched under edge is watched for everything.
+    pub(super) fn flags(&self, trigger: Trigger) -> u32 {
         let mut flags = Ready::ERROR | Ready::HANGUP;
+        if trigger == Trigger::Edge {
+            flags |= Ready::URGENT;
+        }
         if self.want.reads() {
             flags |= Ready::READABLE | Ready::PEER_FINISHED;
         }

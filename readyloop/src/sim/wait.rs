@@ -155,10 +155,10 @@ impl World {
         if poller.signals > 0 {
             found.push((1, Ready { token: Token::SIGNALS, flags: Ready::READABLE }));
         }
-        let edge_triggered = self.trigger == Trigger::Edge;
+        let trigger = self.trigger;
         let mut consider = |place: usize, watch: &Watch, readiness: u32| {
-            let flags = readiness & watch.flags();
-            if watch.kernel == kernel && flags != 0 && (watch.edge || !edge_triggered) {
+            let flags = readiness & watch.flags(trigger);
+            if watch.kernel == kernel && flags != 0 && (watch.edge || trigger == Trigger::Level) {
                 found.push((place, Ready { token: watch.token, flags }));
             }
         };
@@ -212,8 +212,9 @@ impl World {
         let places = FIRST_LISTENER + self.listeners.len() + self.sockets.len();
         let place = self.rng.below(places);
         let flags = [Ready::READABLE, Ready::WRITABLE][self.rng.below(2)];
+        let trigger = self.trigger;
         let Some(watch) = self.watch_at(place) else { return false };
-        let event = Ready { token: watch.token, flags: flags & watch.flags() };
+        let event = Ready { token: watch.token, flags: flags & watch.flags(trigger) };
         if watch.kernel != kernel || event.flags == 0 {
             return false;
         }

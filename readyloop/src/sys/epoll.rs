@@ -12,6 +12,14 @@ use crate::readiness::{Interest, Trigger};
 
 use super::poller::{InterestList, timespec};
 
+/// All that a session under edge is told of, once. Urgent marks too: a read stops at one, and only
+/// this flag says that its being short proves nothing.
+const EDGE: EventFlags = EventFlags::IN
+    .union(EventFlags::PRI)
+    .union(EventFlags::OUT)
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
+
 /// One epoll instance.
 pub(super) struct Epoll {
     epoll: OwnedFd,
@@ -29,7 +37,7 @@ impl Epoll {
         match (self.trigger, token.source()) {
             (Trigger::Level, _) => {}
             (Trigger::Edge, Source::Session(_)) => {
-                return EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+                return EDGE;
             }
             (Trigger::Edge, _) => return EventFlags::IN | EventFlags::ET,
         }
@@ -58,6 +66,11 @@ impl InterestList for Epoll {
     /// Closing the last descriptor of a socket removes it: no call is needed, because descriptors
     /// are never duplicated here.
     fn remove(&mut self, _fd: BorrowedFd<'_>) {}
+
+    fn forget(&mut self, fd: BorrowedFd<'_>) {
+        // It can only fail if the descriptor is not in there, which is what is wanted.
+        let _not_there = epoll::delete(&self.epoll, fd);
+    }
 
     #[inline]
     fn wait(

@@ -1,16 +1,17 @@
 //! Linux: the real side of the seam.
 //!
 //! Every call is one system call, and the answers are sorted into the seam's words here: `EINTR` is
-//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in four files:
+//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in five files:
 //! poll and select, which must be told descriptors by number; their common ground, whose list of
-//! events must be sent to the thread that will wait; and threads, where one may get a descriptor
-//! table of its own.
+//! events must be sent to the thread that will wait; threads, where one may get a descriptor table of
+//! its own; and outstanding, which asks by ioctl(2).
 //!
 //! Thread contract: reactor-thread, but for the waker.
 
 mod address;
 mod epoll;
 mod listener;
+mod outstanding;
 mod poll;
 mod poller;
 mod select;
@@ -57,6 +58,7 @@ pub use wake::Waker;
 // A ready list's entry is handed out as the kernel wrote it.
 const _: () = {
     assert!(EventFlags::IN.bits() == Ready::READABLE);
+    assert!(EventFlags::PRI.bits() == Ready::URGENT);
     assert!(EventFlags::OUT.bits() == Ready::WRITABLE);
     assert!(EventFlags::ERR.bits() == Ready::ERROR);
     assert!(EventFlags::HUP.bits() == Ready::HANGUP);
@@ -333,6 +335,14 @@ impl Kernel for Linux {
     ) -> std::result::Result<(), Errno> {
         debug_assert!(self.trigger == Trigger::Level);
         self.poller.modify(socket.as_fd(), token, want).map_err(plain_errno)
+    }
+
+    fn unwatch(&mut self, socket: &OwnedFd) {
+        self.poller.forget(socket.as_fd());
+    }
+
+    fn outstanding(&mut self, socket: &OwnedFd) -> usize {
+        outstanding::bytes(socket.as_fd())
     }
 
     #[inline]

@@ -81,6 +81,11 @@ pub(super) trait InterestList {
     /// Removes a descriptor that is about to be closed.
     fn remove(&mut self, fd: BorrowedFd<'_>);
 
+    /// Removes a descriptor that stays open; it may be added again.
+    fn forget(&mut self, fd: BorrowedFd<'_>) {
+        self.remove(fd);
+    }
+
     /// Appends at most `most` events to `ready`, which is empty and has room for them.
     fn wait(
         &mut self,

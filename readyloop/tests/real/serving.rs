@@ -4,12 +4,15 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
-use readyloop::{Accepting, CloseReason, Context, Limits, Refused, Server, Topology};
+use readyloop::{Accepting, CloseReason, Context, Incident, Limits, Refused, Server, Topology};
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{SendFlags, send};
 
 use super::running::*;
 
@@ -66,6 +69,57 @@ fn a_unix_socket_serves_and_its_file_goes_with_it() {
         assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
         drop((client, server));
         assert!(!path.exists());
+    }
+}
+
+#[test]
+fn what_unix_callers_wrote_before_they_closed_is_handled() {
+    const CALLERS: usize = 200;
+    let shared =
+        |how: &How| !matches!(how.0, Topology::Multi { accept: Accepting::ReusePort(_), .. });
+    for (nth, how) in COMBINATIONS.into_iter().filter(shared).enumerate() {
+        let name = format!("readyloop-gone-{}-{nth}", std::process::id());
+        let path: PathBuf = std::env::temp_dir().join(name);
+        let (topology, poller, trigger) = how;
+        let frames = Arc::new(AtomicU64::new(0));
+        let sum = frames.clone();
+        let builder = Server::builder().listen(format!("unix:{}", path.display()));
+        let builder = builder.topology(topology).poller(poller).trigger(trigger);
+        let builder = builder.on_incident(move |incident| {
+            if let Incident::Ended { stats } = incident {
+                sum.fetch_add(stats.frames, Ordering::Relaxed);
+            }
+        });
+        let server = Running::serve_as(builder, None);
+        for _ in 0..CALLERS {
+            UnixStream::connect(&path).unwrap().write_all(&framed(b"and gone")).unwrap();
+        }
+        let mut closed = 0;
+        while closed < CALLERS {
+            if let Fact::Close(reason) = server.fact() {
+                // Who closes with an answer unread has reset the connection (unix(7)).
+                let ends = [CloseReason::PeerFinished, CloseReason::PeerReset];
+                assert!(ends.contains(&reason), "{how:?}: {reason}");
+                closed += 1;
+            }
+        }
+        drop(server);
+        assert_eq!(frames.load(Ordering::Relaxed), CALLERS as u64, "{how:?}");
+    }
+}
+
+#[test]
+fn a_frame_behind_urgent_data_is_answered() {
+    for combination in COMBINATIONS {
+        let server = Running::serve(combination);
+        let mut client = server.dial();
+        for _ in 0..50 {
+            client.write_all(&framed(b"before the mark")).unwrap();
+            send(&client, b"!", SendFlags::OOB).unwrap();
+            client.write_all(&framed(b"behind it")).unwrap();
+            assert_eq!(read_frame(&mut client), b"before the mark", "{combination:?}");
+            assert_eq!(read_frame(&mut client), b"behind it", "{combination:?}");
+        }
     }
 }
 

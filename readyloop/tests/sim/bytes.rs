@@ -3,7 +3,8 @@
 use readyloop::sim::{End, Faults};
 use readyloop::{CloseReason, Limits, Trigger};
 
-use super::world::{BOTH, Fact, World, echo, echo_and, framed};
+use super::town::{EVERY_PLAN, Town};
+use super::world::{BOTH, Fact, React, World, echo, echo_and, framed};
 
 fn small() -> Limits {
     Limits { recv_buffer_bytes: 64, recv_budget_bytes: 64, ..Limits::default() }
@@ -224,4 +225,78 @@ fn many_small_sends_leave_in_one_write() {
     world.settle();
     assert_eq!(client.received().len(), 506);
     assert_eq!((world.net.calls() - before).sends, 1);
+}
+
+#[test]
+fn how_a_frame_is_cut_does_not_change_whether_it_is_too_long() {
+    let limits = Limits { frame_bytes_max: 100, ..Limits::default() };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        for (bytes, passes) in [(96, true), (97, false)] {
+            for split in [0, 1, 50, 99] {
+                let faults = Faults::none();
+                // The probe's framer knows no maximum of its own here.
+                let mut town = Town::of_patient(0, plan, trigger, faults, &limits, echo);
+                let (client, _) = town.caller();
+                let stream = framed(&vec![1; bytes]);
+                client.send(&stream[..split]);
+                town.settle();
+                client.send(&stream[split..]);
+                town.settle();
+                let answer = if passes { stream } else { vec![] };
+                assert!(
+                    client.received() == answer,
+                    "{plan:?} {trigger:?}: {bytes} bytes, split at {split}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_never_fits_the_queue_ends_the_session_in_a_reset_in_every_topology() {
+    let limits =
+        Limits { send_max_bytes: 1_000, send_high_bytes: 500, send_low_bytes: 10, ..small() };
+    let big = || {
+        echo_and(|fact, context| {
+            if let Fact::Frame(..) = fact {
+                assert!(!context.send(&[1; 1_001]), "it is longer than the queue may be");
+                assert!(!context.send(b"x"), "after the end");
+            }
+        })
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, big);
+        let (client, _) = town.caller();
+        client.send(&framed(b"go"));
+        town.settle();
+        assert_eq!((client.received(), client.end()), (vec![], Some(End::Reset)), "{plan:?}");
+    }
+}
+
+#[test]
+fn answers_wait_for_the_peer_to_take_those_before_in_every_topology() {
+    // Each answer is longer than the high mark, and all of them more than the queue may hold.
+    let limits =
+        Limits { send_max_bytes: 5_000, send_high_bytes: 500, send_low_bytes: 100, ..small() };
+    let generous = || -> React {
+        Box::new(|fact, context| {
+            if let Fact::Frame(..) = fact {
+                assert!(context.send(&[7; 2_000]));
+            }
+        })
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, generous);
+        let (client, _) = town.caller();
+        client.set_window(100);
+        client.stop_reading();
+        client.send(&framed(b"go").repeat(32));
+        town.settle();
+        let frames = |town: &Town| town.stats().frames;
+        assert!(town.facts().len() <= 4, "{plan:?} {trigger:?}: handled before it could be sent");
+        client.resume_reading();
+        town.settle();
+        assert_eq!(client.received().len(), 32 * 2_000, "{plan:?} {trigger:?}");
+        assert_eq!((client.end(), frames(&town)), (None, 32), "{plan:?} {trigger:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Client, Faults, Rng};
+use readyloop::sim::{Client, Faults, Net, Rng};
 use readyloop::{Address, Bytes, CloseReason, Context, Limits, SessionId, Stats, TimerId, Trigger};
 
 use super::world::{Fact, React, World, framed};
@@ -29,6 +29,13 @@ impl Chaos {
             0 => context.id(),
             count => self.ids[self.rng.below(count)],
         }
+    }
+
+    fn dial(&mut self, context: &mut Context<'_>, span: Duration) {
+        let to: Address = "10.9.9.9:9".parse().unwrap();
+        let id = context.connect(&to, span);
+        self.ids.extend(id);
+        self.dialled.borrow_mut().extend(id);
     }
 
     fn act(&mut self, context: &mut Context<'_>) {
@@ -58,16 +65,12 @@ impl Chaos {
                     _ => context.cancel_timer(timer),
                 };
             }
-            18 => {
-                let to: Address = "10.9.9.9:9".parse().unwrap();
-                let id = context.connect(&to, span);
-                self.ids.extend(id);
-                self.dialled.borrow_mut().extend(id);
-            }
+            18 => self.dial(context, span),
             19 if self.rng.below(4) == 0 => panic!("chaos"),
             20 => {
                 context.pause_until_drained();
             }
+            21 if self.rng.below(100) == 0 => context.stop(),
             _ => {}
         }
     }
@@ -80,10 +83,22 @@ pub fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
         if let Fact::Open(id) = fact {
             chaos.ids.push(*id);
         }
+        if let Fact::ConnectFailed(..) = fact {
+            // Whoever fails tries again, for ever.
+            chaos.dial(context, Duration::from_millis(1));
+        }
         for _ in 0..chaos.rng.below(3) {
             chaos.act(context);
         }
     })
+}
+
+/// A caller over TCP or over a Unix socket.
+pub fn somebody(net: &Net, listener: usize, rng: &mut Rng) -> Client {
+    match rng.below(3) {
+        0 => net.connect_unix(listener),
+        _ => net.connect(listener),
+    }
 }
 
 pub fn disturb(client: &Client, rng: &mut Rng) {
@@ -156,12 +171,13 @@ fn live(seed: u64) -> Stats {
         sessions_max: 15,
         idle_timeout: Some(Duration::from_millis(200)),
         handshake_timeout: Some(Duration::from_millis(100)),
+        write_timeout: Some(Duration::from_millis(20)),
         linger_timeout: Duration::from_millis(30),
         drain_timeout: Duration::from_millis(60),
         ..Limits::default()
     };
     let faults = Faults { rearm_refused: 20, ..Faults::random(seed) };
-    let dialled = Rc::new(RefCell::new(Vec::new()));
+    let dialled: Rc<RefCell<Vec<_>>> = Rc::default();
     let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, dialled.clone()));
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
     for _ in 0..rng.below(300) {
@@ -177,10 +193,12 @@ fn live(seed: u64) -> Stats {
                 }
             }
             0 | 1 => {
-                clients.push(world.net.connect(0));
+                clients.push(somebody(&world.net, 0, &mut rng));
                 all.extend(clients.last().cloned());
             }
-            2..5 => assert!(world.turn()),
+            // A handler may have stopped the server.
+            2..5 if !world.turn() => break,
+            2..5 => {}
             5 => {
                 if let Some(peer) = world.net.dialled() {
                     match rng.below(3) {

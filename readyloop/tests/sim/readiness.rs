@@ -1,9 +1,16 @@
 //! What is asked of the poller, and what its answers may be.
 
-use readyloop::sim::Faults;
-use readyloop::{Limits, Trigger};
+use std::time::Duration;
 
-use super::world::{BOTH, World, echo, framed};
+use readyloop::sim::Faults;
+use readyloop::{CloseReason, Limits, Trigger};
+
+use super::town::{EVERY_PLAN, Plan, Town};
+use super::world::{BOTH, Fact, World, echo, framed};
+
+fn quiet(plan: Plan, trigger: Trigger, limits: &Limits) -> Town {
+    Town::new(0, plan, trigger, Faults::none(), limits, echo)
+}
 
 #[test]
 fn a_ping_pong_message_costs_a_wait_a_read_and_a_write() {
@@ -106,5 +113,123 @@ fn more_ready_than_the_list_holds_are_all_served() {
         }
         world.settle();
         assert!(clients.iter().all(|client| client.received() == framed(b"me too")), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_blocked_write_goes_on_when_one_event_says_readable_and_writable() {
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = quiet(plan, trigger, &Limits::default());
+        let (client, _) = town.caller();
+        client.set_window(50);
+        client.stop_reading();
+        let message = framed(&[7; 96]);
+        client.send(&message);
+        town.settle();
+        assert_eq!(client.queued(), 50, "{plan:?} {trigger:?}: the rest waits");
+        // Room and bytes come at once, as with the acknowledgement that a request carries; and they
+        // are the last that comes.
+        client.resume_reading();
+        client.send(&message[..1]);
+        town.settle();
+        assert_eq!(client.received(), message, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn what_lies_behind_an_urgent_mark_is_read() {
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = quiet(plan, trigger, &Limits::default());
+        let (client, _) = town.caller();
+        let (first, second) = (framed(b"before the mark"), framed(b"behind it"));
+        client.send(&first);
+        client.send_urgent();
+        client.send(&second);
+        town.settle();
+        assert_eq!(client.received(), [first, second].concat(), "{plan:?} {trigger:?}");
+    }
+}
+
+/// The frames, and how the sessions ended.
+fn seen(town: &Town) -> (usize, Vec<CloseReason>) {
+    let facts = town.facts();
+    let frames = facts.iter().filter(|fact| matches!(fact, Fact::Frame(..))).count();
+    let reason = |fact| match fact {
+        Fact::Close(_, reason) => Some(reason),
+        _ => None,
+    };
+    (frames, facts.into_iter().filter_map(reason).collect())
+}
+
+#[test]
+fn what_a_unix_peer_wrote_before_it_closed_is_handled_and_its_finish_is_the_reason() {
+    // Many reads, so that the first answers fail before the last frames are read.
+    let limits = Limits { recv_buffer_bytes: 64, recv_budget_bytes: 128, ..Limits::default() };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = quiet(plan, trigger, &limits);
+        for frames in [1, 50] {
+            let client = town.net.connect_unix(0);
+            client.send(&framed(b"and gone").repeat(frames));
+            client.close();
+            town.settle();
+            let expected = (frames, vec![CloseReason::PeerFinished]);
+            assert_eq!(seen(&town), expected, "{plan:?} {trigger:?}");
+        }
+        assert_eq!(town.net.open_sockets(), 0, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_hang_up_of_a_session_that_is_not_read_spins_nothing_and_loses_nothing() {
+    for trigger in BOTH {
+        let mut town = quiet(Plan::Workers(1), trigger, &Limits::default());
+        town.without_workers(|town| {
+            // Its handler has not met it: it is not read.
+            let client = town.net.connect_unix(0);
+            town.step_reactor();
+            client.send(&framed(b"and gone"));
+            client.close();
+            let before = town.stats().turns;
+            // It would not come to rest if the hang-up were told again and again.
+            town.settle();
+            assert!(town.stats().turns - before < 10, "{trigger:?}");
+            assert_eq!(client.unread(), framed(b"and gone").len());
+        });
+        town.settle();
+        assert_eq!(seen(&town), (1, vec![CloseReason::PeerFinished]), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_unix_peer_that_has_hung_up_while_its_answer_waits_is_read_to_its_end() {
+    let limits = Limits { send_low_bytes: 10, send_high_bytes: 100, ..Limits::default() };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = quiet(plan, trigger, &limits);
+        let client = town.net.connect_unix(0);
+        client.set_window(10);
+        client.stop_reading();
+        client.send(&framed(&[1; 200]));
+        town.settle();
+        client.send(&framed(&[2; 200]));
+        client.close();
+        town.settle();
+        let expected = (2, vec![CloseReason::PeerFinished]);
+        assert_eq!(seen(&town), expected, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_hangs_up_behind_its_end_ends_a_session_that_its_handler_keeps() {
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), Box::new(|_, _| {}));
+        let client = world.net.connect_unix(0);
+        client.send(&framed(b"read"));
+        client.finish();
+        world.settle();
+        assert_eq!(world.net.open_sockets(), 1, "it may still be answered");
+        client.close();
+        world.net.advance(Duration::from_secs(1));
+        world.settle();
+        assert_eq!(world.closed(), [CloseReason::PeerFinished], "{trigger:?}");
     }
 }

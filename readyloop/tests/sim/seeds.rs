@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Client, End, Faults, Rng};
+use readyloop::sim::{Client, End, Faults, Net, Rng};
 use readyloop::{CloseReason, Errno, Limits, SessionId, Stats, Trigger};
 
 use super::world::{Fact, React, World, framed};
@@ -55,10 +55,17 @@ pub struct Caller {
     sent: usize,
     expected: Vec<u8>,
     gone: bool,
+    /// It never ends its stream: nothing that the server owes it comes out only because it has.
+    stays: bool,
 }
 
 impl Caller {
-    pub fn new(client: Client, rng: &mut Rng) -> Caller {
+    /// A caller over TCP or over a Unix socket.
+    pub fn new(net: &Net, listener: usize, rng: &mut Rng) -> Caller {
+        let client = match rng.below(3) {
+            0 => net.connect_unix(listener),
+            _ => net.connect(listener),
+        };
         let (mut script, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..rng.below(12) {
             let longest = [3, 40, 400, 5_000][rng.below(4)];
@@ -67,7 +74,8 @@ impl Caller {
             script.extend(framed(&frame));
             expected.extend(answer(&frame));
         }
-        Caller { client, script, sent: 0, expected, gone: false }
+        let stays = rng.below(2) == 0;
+        Caller { client, script, sent: 0, expected, gone: false, stays }
     }
 
     fn send_some(&mut self, rng: &mut Rng) {
@@ -98,7 +106,9 @@ impl Caller {
         if !self.gone && self.client.end().is_none() {
             self.client.send(&self.script[self.sent..]);
             self.sent = self.script.len();
-            self.client.finish();
+            if !self.stays {
+                self.client.finish();
+            }
         }
     }
 
@@ -109,8 +119,10 @@ impl Caller {
         let begins = self.expected.starts_with(&received);
         assert!(begins, "seed {seed}: {:?} received what was not for it", self.client);
         let end = self.client.end();
-        assert!(end.is_some() || self.gone, "seed {seed}: {:?} was forgotten", self.client);
-        let whole = received.len() == self.expected.len() && end == Some(End::Finished);
+        let expected = if self.stays { None } else { Some(End::Finished) };
+        let stays = self.gone || self.stays;
+        assert!(end.is_some() || stays, "seed {seed}: {:?} was forgotten", self.client);
+        let whole = received.len() == self.expected.len() && end == expected;
         assert!(
             whole || self.gone || received.is_empty(),
             "seed {seed}: {:?} received {} of {} bytes, then {end:?}",
@@ -139,6 +151,8 @@ pub fn small_limits(rng: &mut Rng) -> Limits {
         accepts_per_turn: 1 + rng.below(4),
         mails_per_turn: 1 + rng.below(3),
         timers_per_turn: 1 + rng.below(3),
+        // A caller that stops reading comes back, however long it takes.
+        write_timeout: None,
         ..Limits::default()
     }
 }
@@ -154,7 +168,8 @@ pub fn check_lives(facts: &[Fact], seed: u64) {
             Fact::Close(id, reason) => {
                 let was = lives.insert(*id, false);
                 assert_eq!(was, Some(true), "seed {seed}: {id} was closed twice or never opened");
-                let expected = [CloseReason::PeerFinished, CloseReason::PeerReset];
+                let expected =
+                    [CloseReason::PeerFinished, CloseReason::PeerReset, CloseReason::Stopped];
                 assert!(expected.contains(reason), "seed {seed}: {id} ended with {reason}");
             }
             Fact::Frame(id, _) | Fact::PeerFinished(id) | Fact::Drained(id) => {
@@ -176,7 +191,9 @@ fn live(seed: u64) {
     let mut callers: Vec<Caller> = Vec::new();
     for _ in 0..rng.below(150) {
         match rng.below(10) {
-            0 if callers.len() < 20 => callers.push(Caller::new(world.net.connect(0), &mut rng)),
+            0 if callers.len() < 20 => {
+                callers.push(Caller::new(&world.net, 0, &mut rng));
+            }
             1 => assert!(world.turn()),
             2 => {
                 // As 0, but from another thread.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use readyloop::kernel::Kernel;
-use readyloop::sim::End;
-use readyloop::{CloseReason, Limits};
+use readyloop::sim::{End, Faults};
+use readyloop::{Address, CloseReason, Context, Limits, SessionId};
 
-use super::world::{BOTH, Fact, World, echo, echo_and, framed};
+use super::town::{EVERY_PLAN, Plan, Town};
+use super::world::{BOTH, Fact, React, World, echo, echo_and, framed};
 
 #[test]
 fn a_stop_delivers_what_is_queued_and_a_last_word() {
@@ -125,5 +126,80 @@ fn a_handler_may_stop_the_server_itself() {
         // The server is gone; the network still has to deliver what it wrote.
         world.net.kernel().wait(Some(Duration::ZERO)).unwrap();
         assert_eq!(client.received(), framed(b"enough"), "{trigger:?}");
+    }
+}
+
+/// Dials at the start, and again whenever a session ends or a dial fails.
+fn persistent() -> React {
+    Box::new(|fact, context: &mut Context<'_>| {
+        let to: Address = "10.9.9.9:99".parse().unwrap();
+        match fact {
+            Fact::Open(SessionId::NONE) | Fact::Close(..) | Fact::ConnectFailed(..) => {
+                context.connect(&to, Duration::from_secs(60));
+            }
+            _ => {}
+        }
+    })
+}
+
+#[test]
+fn handlers_that_dial_again_and_again_do_not_keep_a_server_from_ending() {
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        for refused in [0, 1000] {
+            let faults = Faults { connect_refused: refused, ..Faults::none() };
+            let limits = Limits::default();
+            let mut town = Town::new(0, plan, trigger, faults, &limits, persistent);
+            (0..20).for_each(|_| town.step());
+            let peer = town.net.dialled();
+            peer.iter().for_each(|peer| peer.accept());
+            let callers: Vec<_> = (0..3).map(|_| town.net.connect(0)).collect();
+            (0..20).for_each(|_| town.step());
+            callers.iter().for_each(|caller| caller.reset());
+            let (began, turns) = (town.net.now(), town.stats().turns);
+            town.remote.stop();
+            town.run_out();
+            let (took, turns) = (town.net.now().since(began), town.stats().turns - turns);
+            assert!(took <= limits.linger_timeout * 2, "{plan:?} {trigger:?}: {took:?}");
+            assert!(turns < 200, "{plan:?} {trigger:?}: {turns} turns");
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_is_asked_for_at_the_start_is_heard() {
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let hasty = || -> React {
+            Box::new(|fact, context| {
+                if *fact == Fact::Open(SessionId::NONE) {
+                    context.stop();
+                }
+            })
+        };
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &Limits::default(), hasty);
+        town.run_out();
+        assert!(town.stats().turns < 50, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_reactor_sleeps_while_a_worker_runs_on_beyond_the_drain_deadline() {
+    for trigger in BOTH {
+        let (plan, limits) = (Plan::Workers(1), Limits::default());
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, echo);
+        let (client, _) = town.caller();
+        town.without_workers(|town| {
+            client.send(&framed(b"this takes long"));
+            town.settle();
+            town.remote.stop();
+            let before = town.stats().turns;
+            let deadline = town.net.now() + limits.drain_timeout;
+            while town.net.now() <= deadline + 10 * limits.stall_timeout {
+                town.step_reactor();
+            }
+            // It is awake now and then, to see whether the worker stands still.
+            let turns = town.stats().turns - before;
+            assert!(turns < 100, "{trigger:?}: {turns} turns");
+        });
+        town.run_out();
     }
 }

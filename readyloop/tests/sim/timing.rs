@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use readyloop::{CloseReason, Limits, TimerId};
+use readyloop::sim::Faults;
+use readyloop::{CloseReason, Group, Limits, SlowMember, TimerId};
 
-use super::world::{BOTH, Fact, World, echo, echo_and, framed};
+use super::town::{EVERY_PLAN, Plan, Town};
+use super::world::{BOTH, Fact, React, World, echo, echo_and, framed};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -164,5 +166,165 @@ fn a_clock_that_jumps_an_hour_fires_everything_in_portions() {
         assert_eq!(client.received(), framed(b"x"), "{trigger:?}: served meanwhile");
         world.settle();
         assert_eq!(world.reactor.stats().timers, 1000, "{trigger:?}");
+    }
+}
+
+fn closes(town: &Town) -> Vec<CloseReason> {
+    let reason = |fact| match fact {
+        Fact::Close(_, reason) => Some(reason),
+        _ => None,
+    };
+    town.facts().into_iter().filter_map(reason).collect()
+}
+
+/// Lets time pass in small steps, as it would: everybody does what is due.
+fn pass(town: &mut Town, span: Duration, mut each: impl FnMut()) {
+    let until = town.net.now() + span;
+    while town.net.now() < until {
+        town.net.advance(10 * MS);
+        each();
+        town.settle();
+    }
+}
+
+#[test]
+fn the_peers_silence_does_not_count_while_we_do_not_read_it() {
+    let limits = Limits {
+        idle_timeout: Some(100 * MS),
+        handshake_timeout: Some(100 * MS),
+        linger_timeout: MS,
+        ..Limits::default()
+    };
+    for trigger in BOTH {
+        let mut town = Town::new(0, Plan::Workers(1), trigger, Faults::none(), &limits, echo);
+        // A caller behind a busy pool: nobody has met it, and what it says is not read.
+        let behind = town.net.connect(0);
+        town.without_workers(|town| {
+            behind.send(&framed(b"here I am"));
+            pass(town, 1_000 * MS, || {});
+            assert_eq!((behind.end(), behind.unread()), (None, 13), "{trigger:?}");
+        });
+        town.settle();
+        assert_eq!(behind.received(), framed(b"here I am"), "{trigger:?}");
+        // One whose question is being answered for long.
+        town.without_workers(|town| {
+            behind.send(&framed(b"a question"));
+            pass(town, 1_000 * MS, || {});
+            assert_eq!(behind.end(), None, "{trigger:?}: we owe it an answer");
+        });
+        // The time goes on from where it stood, and is over then.
+        pass(&mut town, 90 * MS, || {});
+        assert_eq!(behind.end(), None, "{trigger:?}");
+        pass(&mut town, 200 * MS, || {});
+        assert_eq!(closes(&town), [CloseReason::IdleTimeout], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_is_not_idle_and_neither_is_a_listener() {
+    let limits = Limits {
+        idle_timeout: Some(100 * MS),
+        write_timeout: Some(200 * MS),
+        linger_timeout: MS,
+        ..Limits::default()
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let room = Group::new(SlowMember::DropMessage);
+        let member = || -> React {
+            let room = room.clone();
+            Box::new(move |fact, context| match fact {
+                Fact::Frame(_, frame) if frame == b"listen" => {
+                    context.join(&room);
+                }
+                Fact::Frame(..) => {
+                    context.send(&[1; 100_000]);
+                }
+                _ => {}
+            })
+        };
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, member);
+        let ((reader, _), (listener, _)) = (town.caller(), town.caller());
+        reader.set_window(1_000);
+        reader.stop_reading();
+        reader.send(&framed(b"all of it"));
+        listener.send(&framed(b"listen"));
+        town.settle();
+        let (remote, chunk) = (town.remote.clone(), reader.clone());
+        pass(&mut town, 800 * MS, || {
+            remote.broadcast(&room, &b"tick"[..]).unwrap();
+            chunk.take_some(1_000);
+        });
+        assert_eq!(closes(&town), [], "{plan:?} {trigger:?}");
+        assert!(reader.received().len() >= 70_000, "{plan:?} {trigger:?}");
+        // Nothing comes and nothing is taken: of the one whose turn it was to take, and of the other.
+        pass(&mut town, 500 * MS, || {});
+        let mut reasons = closes(&town);
+        reasons.sort_by_key(|reason| reason.kind());
+        let expected = [CloseReason::IdleTimeout, CloseReason::WriteTimeout];
+        assert_eq!(reasons, expected, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_closed_whatever_it_says() {
+    let limits = Limits { write_timeout: Some(100 * MS), ..Limits::default() };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, echo);
+        let (deaf, _) = town.caller();
+        deaf.set_window(100);
+        deaf.stop_reading();
+        deaf.send(&framed(&[1; 500]));
+        town.settle();
+        let talker = deaf.clone();
+        pass(&mut town, 90 * MS, || talker.send(&framed(b"")));
+        assert_eq!(deaf.end(), None, "{plan:?} {trigger:?}");
+        pass(&mut town, 110 * MS, || {});
+        assert_eq!(closes(&town), [CloseReason::WriteTimeout], "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_little_by_little_is_not_closed() {
+    // The socket becomes writable only when a third of it is free, which takes longer than the timeout:
+    // what the peer has taken is seen in the kernel's queue alone.
+    let limits = Limits {
+        write_timeout: Some(100 * MS),
+        write_bytes_min: 100,
+        idle_timeout: Some(50 * MS),
+        ..Limits::default()
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, echo);
+        let (slow, _) = town.caller();
+        slow.set_window(100_000);
+        slow.stop_reading();
+        slow.send(&framed(&[1; 200_000]));
+        town.settle();
+        assert_eq!(slow.queued(), 100_000, "{plan:?} {trigger:?}");
+        let taker = slow.clone();
+        pass(&mut town, 600 * MS, || taker.take_some(20));
+        assert_eq!(closes(&town), [], "{plan:?} {trigger:?}");
+        let taker = slow.clone();
+        pass(&mut town, 300 * MS, || taker.take_some(2));
+        assert_eq!(closes(&town), [CloseReason::WriteTimeout], "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn bytes_that_have_come_are_read_before_anybody_is_called_idle() {
+    let limits = Limits { idle_timeout: Some(100 * MS), ..Limits::default() };
+    let faults = Faults { events_max: 2, ..Faults::none() };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, faults.clone(), &limits, echo);
+        let clients: Vec<_> = (0..40).map(|_| town.caller().0).collect();
+        clients.iter().for_each(|client| client.send(&framed(b"spoken")));
+        town.settle();
+        clients.iter().for_each(|client| client.send(&framed(b"in time")));
+        // The process stood still: all are overdue, and the ready list is far too short.
+        town.net.advance(1_000 * MS);
+        town.settle();
+        let both = [framed(b"spoken"), framed(b"in time")].concat();
+        let answered = clients.iter().filter(|client| client.received() == both).count();
+        assert_eq!((answered, closes(&town)), (40, vec![]), "{plan:?} {trigger:?}");
     }
 }

@@ -20,6 +20,14 @@ pub enum Plan {
     Workers(usize),
 }
 
+/// One of each topology; the first one is a reactor alone.
+pub const EVERY_PLAN: [Plan; 4] = [
+    Plan::Handoff(1, Balance::RoundRobin),
+    Plan::Handoff(2, Balance::RoundRobin),
+    Plan::ReusePort(2),
+    Plan::Workers(2),
+];
+
 /// A thread, one step at a time.
 #[allow(clippy::large_enum_variant, reason = "there are few, and they stay where they are")]
 enum Thread {
@@ -72,9 +80,32 @@ impl Town {
         limits: &Limits,
         react: impl Fn() -> React,
     ) -> Town {
+        Town::with_frames(seed, plan, trigger, faults, (limits, limits.frame_bytes_max), react)
+    }
+
+    /// The same, with a framer that leaves it to the limits how long a frame may be.
+    pub fn of_patient(
+        seed: u64,
+        plan: Plan,
+        trigger: Trigger,
+        faults: Faults,
+        limits: &Limits,
+        react: impl Fn() -> React,
+    ) -> Town {
+        Town::with_frames(seed, plan, trigger, faults, (limits, usize::MAX), react)
+    }
+
+    fn with_frames(
+        seed: u64,
+        plan: Plan,
+        trigger: Trigger,
+        faults: Faults,
+        (limits, frame_bytes_max): (&Limits, usize),
+        react: impl Fn() -> React,
+    ) -> Town {
         let net = Net::new(seed, trigger, faults);
         let facts = Rc::new(RefCell::new(Vec::new()));
-        let probe = || Probe::new(facts.clone(), react(), limits.frame_bytes_max);
+        let probe = || Probe::new(facts.clone(), react(), frame_bytes_max);
         let workers: Workers = Rc::default();
         let (threads, remote, listeners) = match plan {
             Plan::Handoff(reactors, balance) => {
@@ -134,6 +165,11 @@ impl Town {
     /// One step of the acceptor of `Plan::Handoff`.
     pub fn step_acceptor(&mut self) {
         self.step_of(self.threads.len() - 1);
+    }
+
+    /// One step of the first reactor.
+    pub fn step_reactor(&mut self) {
+        self.step_of(0);
     }
 
     /// One step of anybody.

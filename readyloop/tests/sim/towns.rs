@@ -10,7 +10,7 @@ use std::time::Duration;
 use readyloop::sim::{Client, Faults, Rng};
 use readyloop::{Balance, Limits, SessionId};
 
-use super::chaos::{chaos, disturb, speak};
+use super::chaos::{chaos, disturb, somebody, speak};
 use super::seeds::{Caller, POISON, answer, check_lives, refusals, small_limits};
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
@@ -72,7 +72,7 @@ fn live(seed: u64, workers: bool) {
         match rng.below(10) {
             0 if callers.len() < 20 => {
                 let listener = rng.below(town.listeners);
-                callers.push(Caller::new(town.net.connect(listener), &mut rng));
+                callers.push(Caller::new(&town.net, listener, &mut rng));
             }
             1..=4 => town.step(),
             5 => {
@@ -140,6 +140,7 @@ fn live_in_chaos(seed: u64, workers: bool) {
         send_max_bytes: 6_000,
         sessions_max: 15,
         idle_timeout: Some(Duration::from_millis(200)),
+        write_timeout: Some(Duration::from_millis(20)),
         lane_bytes_max: 1 + rng.below(1_000),
         lane_frames_per_run: 1 + rng.below(4),
         mailbox_mails_max: 1 + rng.below(20),
@@ -166,7 +167,7 @@ fn live_in_chaos(seed: u64, workers: bool) {
                 };
             }
             0 | 1 => {
-                clients.push(town.net.connect(rng.below(town.listeners)));
+                clients.push(somebody(&town.net, rng.below(town.listeners), &mut rng));
                 all.extend(clients.last().cloned());
             }
             2..5 => town.step(),
