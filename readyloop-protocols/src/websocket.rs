@@ -16,5 +16,5 @@ mod messages;
 mod upgrade;
 
 pub use frames::Frames;
-pub use layer::{Door, Page, Session, WebSocket};
+pub use layer::{Door, Page, Session, Web, WebSocket};
 pub use messages::Kind;

@@ -45,8 +45,13 @@ pub trait Seats<F, S> {
     fn seat(&mut self, id: SessionId) -> Option<(&mut F, &mut S)>;
 }
 
-/// Where handlers run. The reactor catches what panics in place.
-pub trait Host {
+/// Where handlers run: in place, which every [`Handler`] is by itself, or on workers, behind
+/// [`Lanes`](crate::Lanes). Nothing else can be one.
+#[expect(private_bounds, reason = "what a reactor tells a host is nobody else's concern")]
+pub trait Host: Hosting {}
+
+/// What a reactor tells a host. The reactor catches what panics in place.
+pub(crate) trait Hosting {
     /// Cuts a session's bytes into frames.
     type Framer: Framer;
     /// What is kept in the reactor for each session.
@@ -163,7 +168,9 @@ pub trait Host {
     fn check(&mut self, _now: Now, _report: &dyn Fn(Incident)) {}
 }
 
-impl<H: Handler> Host for H {
+impl<H: Handler> Host for H {}
+
+impl<H: Handler> Hosting for H {
     type Framer = H::Framer;
     type Session = H::Session;
     const ELSEWHERE: bool = false;
@@ -223,13 +230,13 @@ impl<H: Handler> Host for H {
 /// so how bytes are cut on their way does not change whether a frame is too long. `LONG`: whether
 /// there may be more of them.
 #[inline(always)]
-pub fn shown<const LONG: bool>(sessions: &Sessions, filled: usize, consumed: usize) -> usize {
+pub(crate) fn shown<const LONG: bool>(sessions: &Sessions, filled: usize, consumed: usize) -> usize {
     let rest = filled - consumed;
     if LONG { rest.min(sessions.limits().frame_bytes_max) } else { rest }
 }
 
 #[inline(always)]
-fn cut_in_place<H: Host + ?Sized, const LONG: bool>(
+fn cut_in_place<H: Hosting + ?Sized, const LONG: bool>(
     host: &mut H,
     sessions: &mut Sessions,
     id: SessionId,
@@ -250,7 +257,7 @@ fn cut_in_place<H: Host + ?Sized, const LONG: bool>(
 /// Hands over the first frame of `input`, and says how many bytes are done with; or how many bytes
 /// the framer wants before it is asked again.
 #[inline(always)]
-pub fn deliver_one<H: Host + ?Sized>(
+pub(crate) fn deliver_one<H: Hosting + ?Sized>(
     host: &mut H,
     sessions: &mut Sessions,
     id: SessionId,

@@ -93,7 +93,8 @@ impl fmt::Display for Order {
 
 /// How the length ahead of a frame is spelled: known when the program is built ([`Fixed`]), or when it
 /// runs ([`Spelling`]).
-pub trait Spell: Copy + Send + Sync + fmt::Debug + 'static + sealed::Sealed {
+#[expect(private_bounds, reason = "nobody else can spell a prefix")]
+pub trait Spell: Copy + Send + Sync + fmt::Debug + 'static + Sealed {
     /// How many bytes it has.
     fn prefix(self) -> Prefix;
     /// Which of them comes first.
@@ -104,9 +105,7 @@ pub trait Spell: Copy + Send + Sync + fmt::Debug + 'static + sealed::Sealed {
     fn unused_bits(self) -> u8;
 }
 
-mod sealed {
-    pub trait Sealed {}
-}
+trait Sealed {}
 
 /// A spelling that is chosen when the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,7 +117,7 @@ pub struct Spelling {
     unused_bits: u8,
 }
 
-impl sealed::Sealed for Spelling {}
+impl Sealed for Spelling {}
 
 impl Spell for Spelling {
     #[inline(always)]
@@ -164,7 +163,7 @@ pub type Be16 = Fixed<2, true>;
 /// Two bytes, the lowest first.
 pub type Le16 = Fixed<2, false>;
 
-impl<const WIDTH: usize, const BIG: bool> sealed::Sealed for Fixed<WIDTH, BIG> {}
+impl<const WIDTH: usize, const BIG: bool> Sealed for Fixed<WIDTH, BIG> {}
 
 impl<const WIDTH: usize, const BIG: bool> Fixed<WIDTH, BIG> {
     const PREFIX: Prefix = match Prefix::from_width(WIDTH) {

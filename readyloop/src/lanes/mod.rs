@@ -26,7 +26,7 @@ use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::framers::Framer;
 use crate::handler::Handler;
-use crate::host::{Cut, Host, News, Seats, next_frame, shown};
+use crate::host::{Cut, Host, Hosting, News, Seats, next_frame, shown};
 use crate::id::SessionId;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
@@ -298,7 +298,9 @@ fn may_leave<F>(paused: bool, batch: &Batch<F>) -> bool {
     !paused || batch.has_urgent()
 }
 
-impl<H: Handler> Host for Lanes<H> {
+impl<H: Handler> Host for Lanes<H> {}
+
+impl<H: Handler> Hosting for Lanes<H> {
     type Framer = Late<H::Framer>;
     type Session = Desk<H>;
     const ELSEWHERE: bool = true;
