@@ -14,7 +14,8 @@ use crate::incident::{Incident, Report};
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Remote, Setup};
 use crate::readiness::Trigger;
-use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger, threads};
+use crate::sys::threads::{Cpus, Pinned};
+use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger};
 
 use multi::Multi;
 pub use topology::{Accepting, FdTables, Topology};
@@ -114,9 +115,7 @@ impl Server {
     pub fn run<H: Handler>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
         match self.plan {
             Plan::Single { kernel, setup, pin } => {
-                if pin {
-                    threads::pin(0)?;
-                }
+                let _pinned = Pinning::asked(pin)?.pin(0)?;
                 let mut reactor = Reactor::new(kernel, setup, handler(0))?;
                 (self.ready)();
                 reactor.run()
@@ -261,6 +260,22 @@ fn one_reactor(settings: &Settings, limits: Limits) -> Result<(Linux, Setup<Linu
     setup.report = settings.report.clone();
     setup.measures_waits = settings.measures_waits;
     Ok((kernel, setup, addresses))
+}
+
+/// Where a server's threads run: wherever the kernel likes, or each on one of these CPUs.
+#[derive(Clone)]
+struct Pinning(Option<Cpus>);
+
+impl Pinning {
+    /// To be asked before any thread is pinned.
+    fn asked(pin: bool) -> Result<Pinning> {
+        pin.then(Cpus::allowed).transpose().map(Pinning)
+    }
+
+    /// Pins this thread until what is returned is dropped.
+    fn pin(&self, nth: usize) -> Result<Option<Pinned>> {
+        self.0.as_ref().map(|cpus| cpus.pin(nth)).transpose()
+    }
 }
 
 /// A thread with a name.

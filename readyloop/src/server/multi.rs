@@ -18,7 +18,7 @@ use crate::sys::{Linux, Listener, Waker, threads};
 use crate::wake::Wake;
 
 use super::topology::{Accepting, FdTables};
-use super::{OnReady, Settings, spawn};
+use super::{OnReady, Pinning, Settings, spawn};
 
 /// Several reactors that do not run yet.
 pub(super) struct Multi {
@@ -85,7 +85,9 @@ impl Multi {
         ready: OnReady,
     ) -> Result<()> {
         let Multi { settings, fd_tables, listen, reserved, reactors, acceptor, .. } = self;
-        let begin = Begin { settings: &settings, fd_tables, listen: &listen, handler };
+        let pinning = Pinning::asked(settings.pin)?;
+        let begin =
+            Begin { settings: &settings, pinning: &pinning, fd_tables, listen: &listen, handler };
         thread::scope(|scope| {
             let mut acceptor = Acceptor::new(acceptor.0, acceptor.1)?;
             let threads = reactors.into_iter().enumerate();
@@ -116,6 +118,7 @@ type Running<'scope> = (ScopedJoinHandle<'scope, Result<()>>, Receiver<()>);
 /// What every reactor's thread begins with.
 struct Begin<'env, F> {
     settings: &'env Arc<Settings>,
+    pinning: &'env Pinning,
     fd_tables: FdTables,
     listen: &'env [Address],
     handler: &'env F,
@@ -132,15 +135,13 @@ impl<'env, F> Begin<'env, F> {
     where
         F: Fn(usize) -> H + Sync,
     {
-        let Begin { settings, fd_tables, listen, handler } = *self;
+        let Begin { settings, pinning, fd_tables, listen, handler } = *self;
         let (began, is_ready): (Sender<()>, _) = channel();
         let run = move || {
             if fd_tables == FdTables::PerReactor {
                 threads::own_descriptors()?;
             }
-            if settings.pin {
-                threads::pin(number)?;
-            }
+            let _pinned = pinning.pin(number)?;
             let kernel = settings.kernel_with(waker)?;
             setup.listeners = settings.listen_to(listen)?;
             let mut reactor = Reactor::new(kernel, setup, handler(number))?;

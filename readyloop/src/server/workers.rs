@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::handler::Handler;
 use crate::lanes::{Lanes, Worker};
 use crate::reactor::{Reactor, Setup};
-use crate::sys::{Linux, threads};
+use crate::sys::Linux;
 
-use super::{OnReady, spawn};
+use super::{OnReady, Pinning, spawn};
 
 /// A reactor and its workers that do not run yet.
 pub(super) struct Workers {
@@ -31,12 +31,11 @@ impl Workers {
         ready: OnReady,
     ) -> Result<()> {
         let Workers { kernel, setup, count, pin } = self;
+        let pinning = Pinning::asked(pin)?;
+        let _pinned = pinning.pin(0)?;
         thread::scope(|scope| {
-            if pin {
-                threads::pin(0)?;
-            }
             let lanes = setup.lanes::<H>(count);
-            let workers = (0..count).map(|number| begin(scope, &lanes, number, handler, pin));
+            let workers = (0..count).map(|number| begin(scope, &lanes, number, handler, &pinning));
             // What has been begun is dismissed by the drop of the lanes, and joined by the scope.
             let workers: Vec<Running<'_>> = workers.collect::<Result<_>>()?;
             let mut outcome = Ok(());
@@ -60,14 +59,12 @@ fn begin<'scope, 'env, H: Handler + 'scope, F: Fn(usize) -> H + Sync>(
     lanes: &Lanes<H>,
     number: usize,
     handler: &'env F,
-    pin: bool,
+    pinning: &Pinning,
 ) -> Result<Running<'scope>> {
     let (began, is_ready): (Sender<()>, _) = channel();
-    let shared = lanes.shared();
+    let (shared, pinning) = (lanes.shared(), pinning.clone());
     let work = move || {
-        if pin {
-            threads::pin(number + 1)?;
-        }
+        let _pinned = pinning.pin(number + 1)?;
         let mut worker = Worker::new(shared, number, handler(number));
         let _nobody_waits = began.send(());
         worker.work();

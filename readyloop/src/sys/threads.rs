@@ -1,6 +1,8 @@
 //! What a thread of a server may ask of Linux for itself: a CPU, and a descriptor table.
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
+
 use rustix::io::Errno as RustixErrno;
 use rustix::thread::{CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity, unshare_unsafe};
 
@@ -8,17 +10,56 @@ use crate::error::{Error, Result};
 
 use super::plain_errno;
 
-/// Lets this thread run on one CPU alone: the `nth` of those that it may use, counted round.
-///
-/// # Errors
-/// When the kernel does not allow it.
-pub fn pin(nth: usize) -> Result<()> {
-    let failed = |errno: RustixErrno| Error::system("pinning a thread", plain_errno(errno));
-    let allowed = sched_getaffinity(None).map_err(failed)?;
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
-    let mut only = CpuSet::new();
-    only.set(cpus[nth % cpus.len()]);
-    sched_setaffinity(None, &only).map_err(failed)
+/// The CPUs that a server may use: read before any of its threads is pinned, because a thread
+/// inherits what the one that spawned it may use.
+#[derive(Clone, Debug)]
+pub struct Cpus(Vec<usize>);
+
+/// While it lives, the thread that made it runs on one CPU alone; then where it was allowed before.
+#[derive(Debug)]
+pub struct Pinned {
+    before: CpuSet,
+    /// Of that thread, so it must not leave it.
+    _here: PhantomData<*const ()>,
+}
+
+impl Cpus {
+    /// Those that the calling thread may use.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn allowed() -> Result<Cpus> {
+        let allowed = affinity()?;
+        Ok(Cpus((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()))
+    }
+
+    /// Lets this thread run on one CPU alone: the `nth` of them, counted round.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub fn pin(&self, nth: usize) -> Result<Pinned> {
+        let before = affinity()?;
+        let mut only = CpuSet::new();
+        only.set(self.0[nth % self.0.len()]);
+        sched_setaffinity(None, &only).map_err(pinning)?;
+        Ok(Pinned { before, _here: PhantomData })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // CPUs that were taken from the process meanwhile are left out by the kernel; if none is
+        // left, the thread stays where it is.
+        let _stays = sched_setaffinity(None, &self.before);
+    }
+}
+
+fn affinity() -> Result<CpuSet> {
+    sched_getaffinity(None).map_err(pinning)
+}
+
+fn pinning(errno: RustixErrno) -> Error {
+    Error::system("pinning a thread", plain_errno(errno))
 }
 
 /// Gives this thread a descriptor table of its own, which begins as a copy of the one it had
@@ -58,11 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn a_pinned_thread_may_use_one_cpu() {
-        let count = std::thread::spawn(|| {
-            pin(1).unwrap();
-            sched_getaffinity(None).unwrap().count()
-        });
-        assert_eq!(count.join().unwrap(), 1);
+    fn a_thread_may_use_one_cpu_while_it_is_pinned_and_then_all_it_had() {
+        std::thread::spawn(|| {
+            let before = affinity().unwrap();
+            let pinned = Cpus::allowed().unwrap().pin(1).unwrap();
+            assert_eq!(affinity().unwrap().count(), 1);
+            drop(pinned);
+            assert_eq!(affinity().unwrap(), before);
+        })
+        .join()
+        .unwrap();
     }
 }
