@@ -4,6 +4,7 @@ mod multi;
 mod topology;
 mod workers;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -128,10 +129,18 @@ impl Server {
     /// The reactor alone, for whoever turns it with a loop of their own.
     ///
     /// # Errors
-    /// When the topology is not [`Topology::Single`], or the poller does not take the listeners.
+    /// When the topology is not [`Topology::Single`], when threads were to be pinned, which are the
+    /// caller's, or when the poller does not take the listeners.
     pub fn reactor<H: Handler>(self, handler: H) -> Result<Reactor<Linux, H>> {
         match self.plan {
-            Plan::Single { kernel, setup, .. } => Reactor::new(kernel, setup, handler),
+            Plan::Single { pin: true, .. } => Err(Error::settings(
+                "a reactor alone pins no thread; pin the one that turns it, and leave out pin",
+            )),
+            Plan::Single { kernel, setup, .. } => {
+                let reactor = Reactor::new(kernel, setup, handler)?;
+                (self.ready)();
+                Ok(reactor)
+            }
             _ => Err(Error::settings("only the topology single is one reactor alone")),
         }
     }
@@ -205,9 +214,14 @@ impl Builder {
         self
     }
 
-    /// Tells `report` what an operator may want to log, on the thread on which it happens.
+    /// Tells `report` what an operator may want to log, on the thread on which it happens. Should it
+    /// panic, that incident is not reported, and nothing else happens.
     pub fn on_incident(mut self, report: impl Fn(Incident) + Send + Sync + 'static) -> Builder {
-        self.settings.report = Arc::new(report);
+        self.settings.report = Arc::new(move |incident| {
+            // Also for the sake of the sockets in the hands of whoever reports: a watched one that
+            // is dropped by a panic would be closed before the poller forgets it.
+            let _not_reported = catch_unwind(AssertUnwindSafe(|| report(incident)));
+        });
         self
     }
 

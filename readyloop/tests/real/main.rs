@@ -4,6 +4,7 @@
 //! Nothing sleeps: a client's read ends by an answer, or fails the test after 20 s.
 #![allow(clippy::unwrap_used)]
 
+mod hooks;
 mod pinning;
 mod running;
 mod serving;
