@@ -18,7 +18,7 @@ impl Sessions {
         if order.reactor() == self.reactor || order.reactor() == SessionId::NAMED_AHEAD {
             return self.obey(order);
         }
-        match self.abroad.push(order) {
+        match self.abroad.push(order, by) {
             Taken::Now => true,
             Taken::Later => {
                 self.hold(by, Holds::ABROAD);
@@ -64,9 +64,6 @@ impl Sessions {
         if !session.hold(hold, self.now) {
             return;
         }
-        if hold == Holds::ABROAD {
-            self.abroad.hold(id);
-        }
         self.mark_dirty(id);
     }
 
@@ -88,8 +85,8 @@ impl Sessions {
         true
     }
 
-    /// Posts what was ordered of other reactors' sessions; those who had to wait for it are read
-    /// again when all of it has left.
+    /// Posts what was ordered of other reactors' sessions; whoever had to wait is read again when
+    /// all that it has ordered has left.
     pub fn post(&mut self, post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>) {
         for id in self.abroad.post(post) {
             self.release(id, Holds::ABROAD);

@@ -186,7 +186,7 @@ fn a_hang_up_of_a_session_that_is_not_read_spins_nothing_and_loses_nothing() {
         town.without_workers(|town| {
             // Its handler has not met it: it is not read.
             let client = town.net.connect_unix(0);
-            town.step_reactor();
+            town.turn(0);
             client.send(&framed(b"and gone"));
             client.close();
             let before = town.stats().turns;

@@ -194,7 +194,7 @@ fn a_reactor_sleeps_while_a_worker_runs_on_beyond_the_drain_deadline() {
             let before = town.stats().turns;
             let deadline = town.net.now() + limits.drain_timeout;
             while town.net.now() <= deadline + 10 * limits.stall_timeout {
-                town.step_reactor();
+                town.turn(0);
             }
             // It is awake now and then, to see whether the worker stands still.
             let turns = town.stats().turns - before;

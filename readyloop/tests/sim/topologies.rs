@@ -227,6 +227,51 @@ fn reactors_that_flood_each_other_hold_their_senders_and_lose_nothing() {
     }
 }
 
+/// What a session says goes to the session with the number that is its first byte.
+fn relay_to(names: &Names) -> React {
+    let names = names.clone();
+    Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
+        Fact::Open(id) if *id != SessionId::NONE => names.borrow_mut().push(*id),
+        Fact::Frame(_, frame) => {
+            let to = names.borrow()[usize::from(frame[0])];
+            assert!(context.send_to(to, &frame[1..]));
+        }
+        _ => {}
+    })
+}
+
+#[test]
+fn a_reactor_that_stands_still_holds_only_those_who_sent_to_it() {
+    let limits = Limits { mailbox_mails_max: 1, ..Limits::default() };
+    for trigger in BOTH {
+        let names = Names::default();
+        let plan = Plan::Handoff(3, Balance::RoundRobin);
+        let mut town = quiet(plan, trigger, &limits, || relay_to(&names));
+        // Two on the first reactor, and on each of the others one to be sent to.
+        let [one, stuck, other, two] = [0; 4].map(|_| town.caller().0);
+        // The mail of the first fills the box, that of the second is refused, and whoever orders
+        // once more is held.
+        for (client, to) in [(&one, 1), (&two, 2)] {
+            for text in [b"a", b"b", b"c", b"d"] {
+                client.send(&framed(&[&[to][..], text].concat()));
+                (0..3).for_each(|_| town.turn(0));
+            }
+        }
+        assert_eq!(town.stats().frames, 3 + 3, "{trigger:?}: both are held");
+        for _ in 0..10 {
+            town.turn(2);
+            town.turn(0);
+        }
+        assert_eq!(other.received(), b"abcd", "{trigger:?}: it waits for who stands still");
+        two.send(&framed(b"\x02e"));
+        (0..10).for_each(|_| [0, 2].into_iter().for_each(|nth| town.turn(nth)));
+        assert_eq!(other.received(), b"abcde", "{trigger:?}");
+        assert_eq!((stuck.received(), town.stats().frames), (vec![], 3 + 5), "{trigger:?}");
+        town.settle();
+        assert_eq!(stuck.received(), b"abcd", "{trigger:?}");
+    }
+}
+
 #[test]
 fn a_timer_that_was_cancelled_while_its_firing_was_on_its_way_is_not_told() {
     let second = Duration::from_secs(1);

@@ -167,9 +167,9 @@ impl Town {
         self.step_of(self.threads.len() - 1);
     }
 
-    /// One step of the first reactor.
-    pub fn step_reactor(&mut self) {
-        self.step_of(0);
+    /// One turn of a reactor, or one step of whoever else has this number.
+    pub fn turn(&mut self, nth: usize) {
+        self.step_of(nth);
     }
 
     /// One step of anybody.
