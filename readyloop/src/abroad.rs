@@ -1,41 +1,55 @@
 //! Orders for the sessions of other reactors, gathered during a turn: one mail for each reactor at
-//! its end.
+//! its end, or several, if they are many.
 //!
 //! If a reactor's mailbox is full, what is for it stays here, and whoever ordered it is not read
 //! until it has left: the one that is behind pushes back on those who keep it busy, and on nobody
 //! else. Nothing waits in place, so two reactors that flood each other go on reading their mail.
 //!
-//! Invariant: a session is in `held` exactly while it is a sender of some outbox, as often as it is
+//! Invariant: a session is in `held` exactly while it is a sender of some letter, as often as it is
 //! one.
 //!
 //! Thread contract: reactor-thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::id::SessionId;
-use crate::order::Order;
+use crate::limits::Limits;
+use crate::order::{Load, Order, Orders};
 
-/// One reactor's outbox.
+/// One reactor's outboxes, one for each reactor that there is.
 pub struct Abroad {
     boxes: Vec<Outbox>,
-    /// Orders that are taken for a reactor while it is behind, at the most.
-    orders_max: usize,
+    /// What is taken for a reactor while it is behind, at the most.
+    late_max: Load,
+    /// How long a letter becomes, at the most, or by one order more.
+    letter_max: Load,
+    /// Letters that wait to be posted.
     waiting: usize,
-    /// Sessions that are not read because of outboxes that could not be posted, and how many orders
-    /// of each have not left. Only looked up: its order would be another one in each run.
+    /// Sessions that are not read because of letters that could not be posted, and of how many
+    /// orders each waits. Only looked up: its order would be another one in each run.
     held: HashMap<SessionId, usize>,
 }
 
 #[derive(Default)]
 struct Outbox {
-    orders: Vec<Order>,
+    letters: VecDeque<Letter>,
     /// The last post was refused for want of room.
     blocked: bool,
-    /// How many orders were taken since then.
-    late: usize,
-    /// Who has ordered since then, once for each order.
+    /// What was taken since then, and has not left.
+    late: Load,
+}
+
+/// What is posted at once.
+#[derive(Default)]
+struct Letter {
+    orders: Orders,
+    late: Load,
+    /// Who has ordered while the outbox was blocked, once for each order.
     senders: Vec<SessionId>,
 }
+
+/// The longest letter, so that a mailbox is not filled far beyond its bounds by one.
+const LETTER_MAX: Load = Load { mails: 1024, bytes: 64 << 10 };
 
 /// What became of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,11 +63,17 @@ pub enum Taken {
 }
 
 impl Abroad {
-    /// The outbox of one of this many reactors. What handlers order in one turn is bounded by what
-    /// is read in one; for a reactor that is behind, `orders_max` more are taken, and what is owed.
-    pub fn new(reactors: usize, orders_max: usize) -> Abroad {
+    /// The outboxes of one of this many reactors. What handlers order in one turn is bounded by what
+    /// is read in one; for a reactor that is behind, as much more is taken as its mailbox holds, and
+    /// what is owed.
+    pub fn new(reactors: usize, limits: &Limits) -> Abroad {
+        let late_max = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
+        let letter_max = Load {
+            mails: late_max.mails.min(LETTER_MAX.mails),
+            bytes: late_max.bytes.min(LETTER_MAX.bytes),
+        };
         let boxes = (0..reactors).map(|_| Outbox::default()).collect();
-        Abroad { boxes, orders_max, waiting: 0, held: HashMap::new() }
+        Abroad { boxes, late_max, letter_max, waiting: 0, held: HashMap::new() }
     }
 
     /// Whether nothing waits to be posted.
@@ -65,26 +85,34 @@ impl Abroad {
     /// Whether something waits that was not refused before: the end of this turn posts it.
     pub fn has_news(&self) -> bool {
         self.waiting > 0
-            && self.boxes.iter().any(|outbox| !outbox.blocked && !outbox.orders.is_empty())
+            && self.boxes.iter().any(|outbox| !outbox.blocked && !outbox.letters.is_empty())
     }
 
     /// Puts an order of `by` into the box of its reactor. Who is told [`Taken::Later`] is among those
     /// whom [`Abroad::post`] lets go.
     pub fn push(&mut self, order: Order, by: SessionId) -> Taken {
         let Some(outbox) = self.boxes.get_mut(order.reactor() as usize) else { return Taken::No };
-        if outbox.blocked && !order.is_owed() {
-            if outbox.late >= self.orders_max {
-                return Taken::No;
-            }
-            outbox.late += 1;
+        if outbox.blocked && !order.is_owed() && outbox.late.reaches(self.late_max) {
+            return Taken::No;
         }
-        outbox.orders.push(order);
-        self.waiting += 1;
+        let letter_max = self.letter_max;
+        let is_open = |letter: &Letter| !letter.orders.load().reaches(letter_max);
+        if !outbox.letters.back().is_some_and(is_open) {
+            outbox.letters.push_back(Letter::default());
+            self.waiting += 1;
+        }
+        let Some(letter) = outbox.letters.back_mut() else { return Taken::No };
+        let owed = order.is_owed();
+        let load = letter.orders.push(order);
         if !outbox.blocked {
             return Taken::Now;
         }
+        if !owed {
+            letter.late += load;
+            outbox.late += load;
+        }
         if by != SessionId::NONE {
-            outbox.senders.push(by);
+            letter.senders.push(by);
             *self.held.entry(by).or_default() += 1;
         }
         Taken::Later
@@ -94,24 +122,23 @@ impl Abroad {
     /// let go: whoever waited for nothing else.
     pub fn post(
         &mut self,
-        mut post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>,
+        mut post: impl FnMut(usize, Orders) -> Result<(), Orders>,
     ) -> Vec<SessionId> {
         let mut let_go = Vec::new();
         for (reactor, outbox) in self.boxes.iter_mut().enumerate() {
-            if outbox.orders.is_empty() {
-                continue;
+            outbox.blocked = false;
+            while let Some(mut letter) = outbox.letters.pop_front() {
+                if let Err(orders) = post(reactor, letter.orders) {
+                    letter.orders = orders;
+                    outbox.letters.push_front(letter);
+                    outbox.blocked = true;
+                    break;
+                }
+                self.waiting -= 1;
+                outbox.late -= letter.late;
+                let senders = letter.senders.into_iter();
+                let_go.extend(senders.filter(|sender| has_left(&mut self.held, *sender)));
             }
-            let orders = std::mem::take(&mut outbox.orders);
-            self.waiting -= orders.len();
-            if let Err(orders) = post(reactor, orders) {
-                self.waiting += orders.len();
-                outbox.blocked = true;
-                outbox.orders = orders;
-                continue;
-            }
-            (outbox.blocked, outbox.late) = (false, 0);
-            let senders = outbox.senders.drain(..);
-            let_go.extend(senders.filter(|sender| has_left(&mut self.held, *sender)));
         }
         let_go
     }
@@ -136,13 +163,17 @@ mod tests {
         SessionId::new(0, 1, 1)
     }
 
+    fn abroad(reactors: usize, mailbox_mails_max: usize) -> Abroad {
+        Abroad::new(reactors, &Limits { mailbox_mails_max, ..Limits::default() })
+    }
+
     fn close(reactor: u8) -> Order {
         Order::Close(SessionId::new(reactor, 7, 1))
     }
 
     #[test]
     fn each_reactor_gets_one_mail_a_turn() {
-        let mut abroad = Abroad::new(3, 10);
+        let mut abroad = abroad(3, 10);
         assert!(abroad.is_empty());
         assert_eq!([0, 2, 2].map(|at| abroad.push(close(at), sender())), [Taken::Now; 3]);
         assert_eq!(abroad.push(close(3), sender()), Taken::No, "there is no such reactor");
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_owed_is_taken_however_far_behind_a_reactor_is() {
-        let mut abroad = Abroad::new(2, 1);
+        let mut abroad = abroad(2, 1);
         let owed = || Order::Release(SessionId::new(1, 7, 1));
         assert_eq!(abroad.push(close(1), sender()), Taken::Now);
         assert_eq!(abroad.post(|_, orders| Err(orders)), []);
@@ -165,19 +196,61 @@ mod tests {
             [abroad.push(close(1), sender()), abroad.push(close(1), sender())],
             [Taken::Later, Taken::No]
         );
-        assert_eq!(
-            [abroad.push(owed(), sender()), abroad.push(owed(), sender())],
-            [Taken::Later; 2]
-        );
+        assert_eq!([0; 2].map(|_| abroad.push(owed(), sender())), [Taken::Later; 2]);
+        let mut posted = 0;
         abroad.post(|_, orders| {
-            assert_eq!(orders.len(), 4);
+            posted += orders.len();
             Ok(())
         });
+        assert_eq!(posted, 4);
+    }
+
+    #[test]
+    fn many_orders_leave_in_letters_of_a_bounded_size_in_their_order() {
+        let mut abroad = abroad(2, 1_000_000);
+        let send = |n: u32| Order::Send(SessionId::new(1, n, 1), vec![7; 1000].into());
+        (0..200).for_each(|n| assert_eq!(abroad.push(send(n), sender()), Taken::Now));
+        let mut seen = Vec::new();
+        // The reactor takes two letters now, and all of them later.
+        for mut room in [2, usize::MAX] {
+            let let_go = abroad.post(|_, mut orders| {
+                if room == 0 {
+                    return Err(orders);
+                }
+                room -= 1;
+                assert!(orders.load().bytes < LETTER_MAX.bytes + 1064);
+                while let Some(Order::Send(id, _)) = orders.pop() {
+                    seen.push(id.index());
+                }
+                Ok(())
+            });
+            assert_eq!(let_go, [], "who has ordered in time is not held");
+        }
+        assert!(abroad.is_empty() && seen.into_iter().eq(0..200));
+    }
+
+    #[test]
+    fn a_sender_is_let_go_when_its_own_orders_have_left_and_others_still_wait() {
+        let mut abroad = abroad(2, 1);
+        let ids = [1, 2].map(|index| SessionId::new(0, index, 1));
+        assert_eq!(abroad.push(close(1), sender()), Taken::Now);
+        assert_eq!(abroad.post(|_, orders| Err(orders)), []);
+        // Owed, so that a bound of one does not matter here.
+        for id in ids {
+            assert_eq!(abroad.push(Order::Release(SessionId::new(1, 7, 1)), id), Taken::Later);
+        }
+        let mut room = 2;
+        let let_go = abroad.post(|_, orders| {
+            room -= 1;
+            if room < 0 { Err(orders) } else { Ok(()) }
+        });
+        assert_eq!(let_go, [ids[0]]);
+        assert_eq!(abroad.post(|_, _| Ok(())), [ids[1]]);
     }
 
     #[test]
     fn a_full_mailbox_pushes_back_until_all_of_it_has_left() {
-        let mut abroad = Abroad::new(2, 1);
+        let mut abroad = abroad(2, 1);
         assert_eq!(abroad.push(close(1), sender()), Taken::Now);
         assert_eq!(abroad.post(|_, orders| Err(orders)), []);
         assert!(!abroad.has_news(), "nothing is to be done before there is room");
@@ -191,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_sender_waits_for_the_reactors_that_it_sent_to_and_for_no_other() {
-        let mut abroad = Abroad::new(4, 10);
+        let mut abroad = abroad(4, 10);
         let ids = [1, 2, 3].map(|index| SessionId::new(0, index, 1));
         (1..4).for_each(|at| assert_eq!(abroad.push(close(at), ids[0]), Taken::Now));
         assert_eq!(abroad.post(|_, orders| Err(orders)), []);

@@ -115,8 +115,8 @@ impl<'a> Context<'a> {
     ///
     /// Of a session of another reactor, and on a worker, it is known only that the bytes are on
     /// their way: one mail for each reactor at the end of the turn. If that reactor is far behind,
-    /// this session is not read until it has caught up; and if `Limits::mailbox_mails_max` orders
-    /// were given to it since then, by whomever, this is `false`.
+    /// this session is not read until it has taken them; and if `Limits::mailbox_mails_max` orders,
+    /// or `Limits::mailbox_bytes_max` bytes, wait for it since then, of whomever, this is `false`.
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.send_to(id, bytes, self.id),

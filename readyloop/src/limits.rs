@@ -54,8 +54,15 @@ pub struct Limits {
     pub events_per_wait: usize,
     /// Mails of other threads handled in one turn. Default 1,024.
     pub mails_per_turn: usize,
-    /// Mails that wait in a mailbox; a post to a full one is refused. Default 65,536.
+    /// Mails that wait for a reactor until they are handled: orders of other threads, and work for
+    /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one is refused.
+    /// Default 65,536.
     pub mailbox_mails_max: usize,
+    /// The same in bytes: those that a mail carries, and 64 more for itself. Bytes that one mail
+    /// shares with others count for each. While so many wait, the next mail is refused; one that is
+    /// taken before may be of any size, so the last one may lie over the bound. Default 16 MiB:
+    /// 1,000 messages of 16 KiB.
+    pub mailbox_bytes_max: usize,
     /// Frames that gather for a session's lane while earlier ones are handled, in bytes, each with 16
     /// more for itself; the session is not read while there are more, until less than half is left.
     /// Default 256 KiB: as much as a send queue at its high mark. Only in the worker pool.
@@ -114,6 +121,7 @@ impl Default for Limits {
             events_per_wait: 256,
             mails_per_turn: 1024,
             mailbox_mails_max: 65_536,
+            mailbox_bytes_max: 16 << 20,
             lane_bytes_max: 256 << 10,
             lane_frames_per_run: 64,
             stall_timeout: Duration::from_secs(1),
@@ -144,6 +152,7 @@ impl Limits {
             ("events_per_wait", self.events_per_wait),
             ("mails_per_turn", self.mails_per_turn),
             ("mailbox_mails_max", self.mailbox_mails_max),
+            ("mailbox_bytes_max", self.mailbox_bytes_max),
             ("lane_bytes_max", self.lane_bytes_max),
             ("lane_frames_per_run", self.lane_frames_per_run),
             ("timers_per_turn", self.timers_per_turn),

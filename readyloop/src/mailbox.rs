@@ -5,6 +5,11 @@
 //! the lock. Generic over the mail, so that nothing here knows what the mails say. A reader may
 //! have several boxes, one for each kind of mail; they ring one bell.
 //!
+//! A box is bounded by what was posted and not yet handled: what the reader has taken counts until
+//! it says that it is done with it. A mail is taken as long as the bounds are not reached, whatever
+//! it weighs: one that is larger than a bound could never be posted otherwise, and a large one that
+//! had to wait for so much room could wait for ever behind small ones.
+//!
 //! Invariant: the bell's state is `MAIL` from the moment a mail can be seen in a list until the
 //! reader has acknowledged it, so a reader that finds no `MAIL` before it sleeps leaves nothing
 //! behind.
@@ -15,6 +20,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
+use crate::order::Load;
 use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
 
@@ -59,13 +65,17 @@ impl Bell {
 /// The box, shared by its writers and its reader.
 pub struct Mailbox<M> {
     list: Mutex<List<M>>,
-    mails_max: usize,
+    bounds: Load,
     bell: Arc<Bell>,
 }
 
 struct List<M> {
     mails: VecDeque<M>,
     closed: bool,
+    /// What was posted within the bounds, and is not handled yet.
+    load: Load,
+    /// Mails that found the box full, and whose writers do not wait, since the reader has asked.
+    refused: u64,
     /// Writers that found the box full, each once, and are rung when there is room.
     waiting: Vec<Arc<Bell>>,
 }
@@ -73,17 +83,24 @@ struct List<M> {
 /// Why a mail was not taken; it comes back with the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
-    /// `Limits::mailbox_mails_max` mails wait already: the reactor is behind, try later.
+    /// `Limits::mailbox_mails_max` mails, or `Limits::mailbox_bytes_max` bytes, wait already: the
+    /// reactor is behind, try later.
     Full,
     /// The reactor has stopped for good.
     Stopped,
 }
 
 impl<M> Mailbox<M> {
-    /// An empty box for at most `mails_max` mails, whose reader hears `bell`.
-    pub fn new(mails_max: usize, bell: Arc<Bell>) -> Mailbox<M> {
-        let list = List { mails: VecDeque::new(), closed: false, waiting: Vec::new() };
-        Mailbox { list: Mutex::new(list), mails_max, bell }
+    /// An empty box with these bounds, whose reader hears `bell`.
+    pub fn new(bounds: Load, bell: Arc<Bell>) -> Mailbox<M> {
+        let list = List {
+            mails: VecDeque::new(),
+            closed: false,
+            load: Load::default(),
+            refused: 0,
+            waiting: Vec::new(),
+        };
+        Mailbox { list: Mutex::new(list), bounds, bell }
     }
 
     /// The reader's bell.
@@ -92,25 +109,30 @@ impl<M> Mailbox<M> {
         &self.bell
     }
 
-    /// Puts a mail into the box and wakes the reader if it sleeps.
+    /// Puts a mail that weighs so much into the box, and wakes the reader if it sleeps.
     ///
     /// # Errors
     /// The mail itself, and why it was not taken.
-    pub fn post(&self, mail: M) -> Result<(), (M, Refused)> {
-        self.post_within(mail, None)
+    pub fn post(&self, mail: M, load: Load) -> Result<(), (M, Refused)> {
+        self.post_within(mail, load, None)
     }
 
-    /// Like [`Mailbox::post`]; if the box is full, `writer` is rung when the reader has taken what
-    /// was in it, or has closed it.
+    /// Like [`Mailbox::post`]; if the box is full, `writer` is rung when the reader has handled half
+    /// of what was in it, or has closed it.
     ///
     /// # Errors
     /// As [`Mailbox::post`].
-    pub fn post_or_wait(&self, mail: M, writer: &Arc<Bell>) -> Result<(), (M, Refused)> {
-        self.post_within(mail, Some(writer))
+    pub fn post_or_wait(
+        &self,
+        mail: M,
+        load: Load,
+        writer: &Arc<Bell>,
+    ) -> Result<(), (M, Refused)> {
+        self.post_within(mail, load, Some(writer))
     }
 
     /// Like [`Mailbox::post`], for mails that must get through to a reactor that is behind, and
-    /// whose number is bounded elsewhere.
+    /// whose number is bounded elsewhere. They weigh nothing.
     ///
     /// # Errors
     /// The mail itself, when the reactor has stopped.
@@ -127,36 +149,56 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
-    fn post_within(&self, mail: M, writer: Option<&Arc<Bell>>) -> Result<(), (M, Refused)> {
+    fn post_within(
+        &self,
+        mail: M,
+        load: Load,
+        writer: Option<&Arc<Bell>>,
+    ) -> Result<(), (M, Refused)> {
         {
             let mut list = self.lock();
             if list.closed {
                 return Err((mail, Refused::Stopped));
             }
-            if list.mails.len() >= self.mails_max {
-                if let Some(writer) = writer
-                    && !list.waiting.iter().any(|waits| Arc::ptr_eq(waits, writer))
-                {
-                    list.waiting.push(writer.clone());
+            if list.load.reaches(self.bounds) {
+                match writer {
+                    None => list.refused += 1,
+                    Some(writer) if list.waiting.iter().any(|waits| Arc::ptr_eq(waits, writer)) => {
+                    }
+                    Some(writer) => list.waiting.push(writer.clone()),
                 }
                 return Err((mail, Refused::Full));
             }
+            list.load += load;
             list.mails.push_back(mail);
         }
         self.bell.ring();
         Ok(())
     }
 
-    /// Swaps the waiting mails into `inbox`, which must be empty.
+    /// Moves the waiting mails into `inbox`, behind those that are in it. They count until they are
+    /// [`Mailbox::handled`].
     pub fn take(&self, inbox: &mut VecDeque<M>) {
-        debug_assert!(inbox.is_empty());
         let mut list = self.lock();
-        std::mem::swap(&mut list.mails, inbox);
-        if !list.waiting.is_empty() {
+        if inbox.is_empty() {
+            std::mem::swap(&mut list.mails, inbox);
+        } else {
+            inbox.append(&mut list.mails);
+        }
+    }
+
+    /// The reader is done with mails that weighed so much. Says how many were refused since the last
+    /// time.
+    pub fn handled(&self, load: Load) -> u64 {
+        let mut list = self.lock();
+        list.load -= load;
+        let refused = std::mem::take(&mut list.refused);
+        if !list.waiting.is_empty() && list.load.is_within(self.bounds.half()) {
             let waiting = std::mem::take(&mut list.waiting);
             drop(list);
             waiting.iter().for_each(|writer| writer.ring());
         }
+        refused
     }
 
     /// Refuses all mail from now on, and gives back what waits: a mail may own anything, also a
@@ -192,24 +234,26 @@ mod tests {
         }
     }
 
+    const ONE: Load = Load { mails: 1, bytes: 0 };
+
     fn boxed(mails_max: usize) -> (Mailbox<u32>, Arc<Counter>) {
         let counter = Arc::new(Counter::default());
         let bell = Arc::new(Bell::new(counter.clone()));
-        (Mailbox::new(mails_max, bell), counter)
+        (Mailbox::new(Load { mails: mails_max, ..Load::MAX }, bell), counter)
     }
 
     #[test]
     fn only_the_first_post_to_a_sleeper_wakes_it() {
         let (mailbox, wakes) = boxed(10);
-        mailbox.post(1).unwrap();
+        mailbox.post(1, ONE).unwrap();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the reader was awake");
         assert!(!mailbox.bell.fall_asleep(), "there was mail");
         assert!(mailbox.bell.wake_up());
         let mut inbox = VecDeque::new();
         mailbox.take(&mut inbox);
         assert!(mailbox.bell.fall_asleep());
-        mailbox.post(2).unwrap();
-        mailbox.post(3).unwrap();
+        mailbox.post(2, ONE).unwrap();
+        mailbox.post(3, ONE).unwrap();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert!(mailbox.bell.wake_up());
         inbox.clear();
@@ -220,8 +264,8 @@ mod tests {
     #[test]
     fn a_full_box_gives_the_mail_back_and_a_stop_gets_through() {
         let (mailbox, _) = boxed(1);
-        mailbox.post(1).unwrap();
-        assert_eq!(mailbox.post(2), Err((2, Refused::Full)));
+        mailbox.post(1, ONE).unwrap();
+        assert_eq!(mailbox.post(2, ONE), Err((2, Refused::Full)));
         mailbox.post_always(3).unwrap();
         mailbox.close();
         assert_eq!(mailbox.post_always(4), Err(4));
@@ -235,16 +279,35 @@ mod tests {
             writers.iter().map(|writer| Arc::new(Bell::new(writer.clone()))).collect();
         assert!(bells.iter().all(|bell| bell.fall_asleep()));
         let rung = || writers.iter().map(|writer| writer.0.load(Ordering::SeqCst)).sum::<usize>();
-        mailbox.post_or_wait(1, &bells[0]).unwrap();
-        assert_eq!(mailbox.post_or_wait(2, &bells[0]), Err((2, Refused::Full)));
+        mailbox.post_or_wait(1, ONE, &bells[0]).unwrap();
+        assert_eq!(mailbox.post_or_wait(2, ONE, &bells[0]), Err((2, Refused::Full)));
         assert_eq!(rung(), 0);
         let mut inbox = VecDeque::new();
         mailbox.take(&mut inbox);
+        assert_eq!(rung(), 0, "what was taken is not handled");
+        mailbox.handled(ONE);
         assert_eq!(rung(), 1, "there is room");
-        mailbox.post_or_wait(2, &bells[0]).unwrap();
-        assert_eq!(mailbox.post_or_wait(3, &bells[1]), Err((3, Refused::Full)));
+        mailbox.post_or_wait(2, ONE, &bells[0]).unwrap();
+        assert_eq!(mailbox.post_or_wait(3, ONE, &bells[1]), Err((3, Refused::Full)));
         mailbox.close();
         assert_eq!(rung(), 2, "there will never be room");
+    }
+
+    #[test]
+    fn a_box_is_full_of_mails_or_of_bytes_and_rings_when_half_of_both_is_left() {
+        let counter = Arc::new(Counter::default());
+        let bell = Arc::new(Bell::new(counter.clone()));
+        let mailbox = Mailbox::new(Load { mails: 4, bytes: 100 }, bell.clone());
+        let load = |bytes| Load { mails: 1, bytes };
+        mailbox.post(1, load(99)).unwrap();
+        mailbox.post(2, load(1000)).unwrap();
+        assert_eq!(mailbox.post(3, load(0)), Err((3, Refused::Full)), "of bytes");
+        assert_eq!(mailbox.post_or_wait(3, load(0), &bell), Err((3, Refused::Full)));
+        assert!(bell.wake_up() && bell.fall_asleep());
+        assert_eq!(mailbox.handled(load(99)), 1, "who waits is not refused");
+        let rings = || counter.0.load(Ordering::SeqCst);
+        assert_eq!((mailbox.handled(load(949)), rings()), (0, 0), "51 bytes are left");
+        assert_eq!((mailbox.handled(Load { mails: 0, bytes: 1 }), rings()), (0, 1));
     }
 
     #[test]
@@ -252,9 +315,9 @@ mod tests {
         let (mailbox, _) = boxed(1);
         let bells: Vec<_> =
             (0..2).map(|_| Arc::new(Bell::new(Arc::new(Counter::default())))).collect();
-        mailbox.post(1).unwrap();
+        mailbox.post(1, ONE).unwrap();
         for bell in bells.iter().cycle().take(100) {
-            assert_eq!(mailbox.post_or_wait(2, bell), Err((2, Refused::Full)));
+            assert_eq!(mailbox.post_or_wait(2, ONE, bell), Err((2, Refused::Full)));
         }
         assert_eq!(mailbox.lock().waiting.len(), 2);
     }
@@ -267,7 +330,7 @@ mod tests {
             for writer in 0..4 {
                 let mailbox = &mailbox;
                 scope.spawn(move || {
-                    (0..1000).for_each(|n| mailbox.post(writer * 1000 + n).unwrap())
+                    (0..1000).for_each(|n| mailbox.post(writer * 1000 + n, ONE).unwrap())
                 });
             }
             let mut inbox = VecDeque::new();

@@ -24,6 +24,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread::JoinHandle;
 
 use crate::mailbox::{Bell, Mailbox};
+use crate::order::Load;
 use crate::sync::Ordering;
 use crate::wake::Wake;
 
@@ -92,7 +93,8 @@ impl Reader {
     }
 
     fn mailbox<M>(&self, mails_max: usize) -> Arc<Mailbox<M>> {
-        Arc::new(Mailbox::new(mails_max, self.bell.clone()))
+        let bounds = Load { mails: mails_max, ..Load::MAX };
+        Arc::new(Mailbox::new(bounds, self.bell.clone()))
     }
 
     /// A turn's wait and the beginning of its mail: whether it must look into its boxes.

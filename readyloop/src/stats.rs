@@ -51,10 +51,13 @@ pub struct Stats {
     pub deliveries_dropped: u64,
     /// Users' timers fired.
     pub timers: u64,
-    /// Mails taken from the mailbox.
+    /// Mails of other threads handled: orders, and pieces of work that were run.
     pub mails: u64,
     /// Mails for sessions that had ended.
     pub mails_stale: u64,
+    /// Mails of other threads that found the mailbox full, and orders of this reactor's sessions
+    /// that were not taken because another reactor was too far behind.
+    pub mails_refused: u64,
     /// Panics caught in handlers and framers.
     pub panics: u64,
 }
@@ -91,6 +94,7 @@ impl Stats {
             timers,
             mails,
             mails_stale,
+            mails_refused,
             panics,
             closed,
         } = other;
@@ -116,6 +120,7 @@ impl Stats {
         self.timers += timers;
         self.mails += mails;
         self.mails_stale += mails_stale;
+        self.mails_refused += mails_refused;
         self.panics += panics;
         self.closed.iter_mut().zip(closed).for_each(|(sum, count)| *sum += count);
     }

@@ -31,6 +31,7 @@ use crate::id::SessionId;
 use crate::incident::{Incident, Report};
 use crate::limits::Limits;
 use crate::mailbox::{Bell, Mailbox};
+use crate::order::Load;
 use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
 
@@ -95,7 +96,7 @@ impl<H: Handler> Lanes<H> {
     ) -> Lanes<H> {
         let shared = Shared {
             crew: Crew::default(),
-            home: Mailbox::new(usize::MAX, bell),
+            home: Mailbox::new(Load::MAX, bell),
             posts: (0..workers).map(|_| Post::default()).collect(),
             census,
             limits: limits.clone(),

@@ -7,8 +7,19 @@ use loom::sync::Mutex;
 use loom::thread::spawn;
 
 use crate::mailbox::{Mailbox, Refused};
+use crate::order::Load;
 
-use super::{Reader, Until, explore, join, take};
+use super::{Reader, Until, explore, join};
+
+/// What each mail weighs.
+const ONE: Load = Load { mails: 1, bytes: 0 };
+
+/// Takes what is in the box and is done with it.
+fn take<M>(mailbox: &Mailbox<M>) -> VecDeque<M> {
+    let inbox = super::take(mailbox);
+    mailbox.handled(Load { mails: inbox.len(), bytes: 0 });
+    inbox
+}
 
 /// Two writers of two mails each and a reader: all is read, each writer's mails in their order, and
 /// the reader is woken when it sleeps, once for each sleep, and not otherwise. At most 4
@@ -20,7 +31,7 @@ fn every_mail_is_read_in_its_writers_order() {
         let mailbox = reader.mailbox(usize::MAX);
         let writers = [0, 1].map(|writer| {
             let mailbox = mailbox.clone();
-            spawn(move || (0..2).for_each(|mail| mailbox.post((writer, mail)).unwrap()))
+            spawn(move || (0..2).for_each(|mail| mailbox.post((writer, mail), ONE).unwrap()))
         });
         let mut seen = Vec::new();
         while seen.len() < 4 {
@@ -46,7 +57,7 @@ fn a_sleeper_that_a_socket_wakes_misses_no_mail() {
         let mailbox = reader.mailbox(usize::MAX);
         let writers = [0, 1].map(|mail| {
             let mailbox = mailbox.clone();
-            spawn(move || mailbox.post(mail).unwrap())
+            spawn(move || mailbox.post(mail, ONE).unwrap())
         });
         let mut untils = [Until::Socket, Until::Now, Until::Socket].into_iter();
         let mut seen = Vec::new();
@@ -71,13 +82,13 @@ fn a_caller_that_came_before_a_letter_is_found_before_it() {
         let acceptor = {
             let (letters, callers) = (letters.clone(), callers.clone());
             spawn(move || {
-                callers.post("before").unwrap();
-                letters.post("stop").unwrap();
+                callers.post("before", ONE).unwrap();
+                letters.post("stop", ONE).unwrap();
             })
         };
         let other = {
             let letters = letters.clone();
-            spawn(move || letters.post("run").unwrap())
+            spawn(move || letters.post("run", ONE).unwrap())
         };
         let mut seen = Vec::new();
         while seen.len() < 3 {
@@ -104,7 +115,9 @@ fn a_writer_that_found_the_box_full_is_rung_once_there_is_room() {
             let (mailbox, own) = (mailbox.clone(), Reader::new());
             spawn(move || {
                 for mail in 0..2 {
-                    while let Err((_, refused)) = mailbox.post_or_wait((writer, mail), &own.bell) {
+                    while let Err((_, refused)) =
+                        mailbox.post_or_wait((writer, mail), ONE, &own.bell)
+                    {
                         assert_eq!(refused, Refused::Full);
                         while !own.wait(Until::Rung) {}
                     }
@@ -135,7 +148,7 @@ fn exchange(me: &Reader, own: &Mailbox<u32>, other: &Mailbox<u32>, mails: u32) {
             seen.extend(take(own));
         }
         if posted < mails {
-            blocked = other.post_or_wait(posted, &me.bell).is_err();
+            blocked = other.post_or_wait(posted, ONE, &me.bell).is_err();
             posted += u32::from(!blocked);
         }
     }
@@ -170,7 +183,7 @@ fn a_mail_is_taken_or_given_back_or_refused() {
             let (mailbox, refused) = (mailbox.clone(), refused.clone());
             spawn(move || {
                 for mail in [first, first + 1] {
-                    if let Err((mail, why)) = mailbox.post(mail) {
+                    if let Err((mail, why)) = mailbox.post(mail, ONE) {
                         assert_eq!(why, Refused::Stopped);
                         refused.lock().unwrap().push(mail);
                     }
@@ -199,11 +212,11 @@ fn a_close_rings_those_who_wait_for_room() {
         let writer = {
             let (mailbox, own) = (mailbox.clone(), Reader::new());
             spawn(move || {
-                mailbox.post(0).unwrap_or_default();
-                while let Err((1, Refused::Full)) = mailbox.post_or_wait(1, &own.bell) {
+                mailbox.post(0, ONE).unwrap_or_default();
+                while let Err((1, Refused::Full)) = mailbox.post_or_wait(1, ONE, &own.bell) {
                     while !own.wait(Until::Rung) {}
                 }
-                assert_eq!(mailbox.post_or_wait(2, &own.bell), Err((2, Refused::Stopped)));
+                assert_eq!(mailbox.post_or_wait(2, ONE, &own.bell), Err((2, Refused::Stopped)));
             })
         };
         mailbox.close();

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::mailbox::{Bell, Mailbox, Refused};
-use crate::order::Order;
+use crate::order::{Load, MAIL_BYTES, Order, Orders};
 
 use super::Reactor;
 
@@ -18,13 +18,25 @@ pub enum Letter {
     /// Do something to one session.
     Order(Order),
     /// Do all of this.
-    Orders(Vec<Order>),
+    Orders(Orders),
     /// Run something on the reactor's thread.
     Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
     /// Stop: no more callers, drain all sessions, end.
     Stop,
     /// Stop without draining.
     StopNow,
+}
+
+impl Letter {
+    /// What it takes of the mailbox's bounds until it is handled.
+    pub(super) fn load(&self) -> Load {
+        match self {
+            Letter::Order(order) => order.load(),
+            Letter::Orders(orders) => orders.load(),
+            Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
+            Letter::Stop | Letter::StopNow => Load::default(),
+        }
+    }
 }
 
 /// A caller that was accepted and let in, on its way to the reactor that will own it.
@@ -41,18 +53,16 @@ pub struct Caller<S> {
 pub(super) struct Inbox<M> {
     mailbox: Arc<Mailbox<M>>,
     taken: VecDeque<M>,
-    /// The bell has rung since the mailbox was looked into. While older mails wait, it is not.
-    announced: bool,
 }
 
 impl<M> Inbox<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>) -> Inbox<M> {
-        Inbox { mailbox, taken: VecDeque::new(), announced: false }
+        Inbox { mailbox, taken: VecDeque::new() }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty() && !self.announced
+        self.taken.is_empty()
     }
 
     #[inline]
@@ -60,21 +70,23 @@ impl<M> Inbox<M> {
         self.mailbox.bell()
     }
 
-    /// The bell has rung: there may be something.
-    pub(super) fn announce(&mut self) {
-        self.announced = true;
+    /// Takes what has come, behind what is left of what came before.
+    pub(super) fn take(&mut self) {
+        self.mailbox.take(&mut self.taken);
     }
 
-    /// Takes what has come, if nothing is left of what came before: so the mailbox's bound holds.
-    pub(super) fn take(&mut self) {
-        if self.announced && self.taken.is_empty() {
-            self.announced = false;
-            self.mailbox.take(&mut self.taken);
-        }
+    /// Mails that weighed so much are done with. Says how many were refused since the last time.
+    fn handled(&self, load: Load) -> u64 {
+        self.mailbox.handled(load)
     }
 
     pub(super) fn pop(&mut self) -> Option<M> {
         self.taken.pop_front()
+    }
+
+    /// Puts back what was begun.
+    pub(super) fn put_back(&mut self, mail: M) {
+        self.taken.push_front(mail);
     }
 
     /// Refuses all mail from now on, and says what has not been handled.
@@ -89,13 +101,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Handles what other threads have sent, in portions.
     #[inline]
     pub(super) fn mail(&mut self) {
-        if self.letters.bell().wake_up() {
-            self.letters.announce();
-            self.callers.announce();
+        let rung = self.letters.bell().wake_up();
+        if rung {
             self.host.announce();
         }
-        if self.has_mail() {
-            self.open_mails();
+        if rung || self.has_mail() {
+            self.open_mails(rung);
         }
     }
 
@@ -105,29 +116,56 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     /// Callers first: they came before the letter that says that there will be no more.
-    fn open_mails(&mut self) {
+    fn open_mails(&mut self, rung: bool) {
         self.host.come_home(&mut self.sessions, &mut self.links);
-        // Letters first out of their box, so that no caller is left in the other one who came
-        // before a letter that stops us.
-        self.letters.take();
-        self.callers.take();
+        if rung {
+            // Letters first out of their box, so that no caller is left in the other one who came
+            // before a letter that stops us.
+            self.letters.take();
+            self.callers.take();
+        }
         for _ in 0..self.limits.accepts_per_turn {
             let Some(caller) = self.callers.pop() else { break };
             self.receive(caller);
         }
-        if !self.callers.is_empty() {
-            return;
-        }
-        for _ in 0..self.limits.mails_per_turn {
-            let Some(letter) = self.letters.pop() else { return };
-            self.open_letter(letter);
+        if self.callers.is_empty() {
+            self.open_letters();
         }
     }
 
-    fn open_letter(&mut self, letter: Letter) {
+    /// Opens letters until the turn's budget of mails is spent.
+    fn open_letters(&mut self) {
+        let (mut left, mut handled) = (self.limits.mails_per_turn, Load::default());
+        while left > 0
+            && let Some(letter) = self.letters.pop()
+        {
+            let load = letter.load();
+            if !self.open_letter(letter, &mut left) {
+                break;
+            }
+            handled += load;
+        }
+        if handled != Load::default() {
+            self.sessions.stats.mails_refused += self.letters.handled(handled);
+        }
+    }
+
+    /// Opens one letter; `false` if more is in it than is `left` of the turn's budget, and it goes on
+    /// in the next turn.
+    fn open_letter(&mut self, letter: Letter, left: &mut usize) -> bool {
         match letter {
             Letter::Order(order) => self.obey(order),
-            Letter::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
+            Letter::Orders(mut orders) => {
+                while let Some(order) = orders.pop() {
+                    self.obey(order);
+                    *left -= 1;
+                    if *left == 0 && !orders.is_empty() {
+                        self.letters.put_back(Letter::Orders(orders));
+                        return false;
+                    }
+                }
+                return true;
+            }
             Letter::Run(work) => {
                 self.sessions.stats.mails += 1;
                 self.guard(SessionId::NONE, |_, sessions| {
@@ -137,6 +175,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Letter::Stop => self.drain(),
             Letter::StopNow => self.stop_now(),
         }
+        *left -= 1;
+        true
     }
 
     fn obey(&mut self, order: Order) {
@@ -153,7 +193,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         let (remote, bell) = (&self.remote, &self.remote.letters(self.number).bell().clone());
         self.sessions.post(|reactor, orders| {
-            match remote.letters(reactor).post_or_wait(Letter::Orders(orders), bell) {
+            let load = orders.load();
+            match remote.letters(reactor).post_or_wait(Letter::Orders(orders), load, bell) {
                 Err((Letter::Orders(orders), Refused::Full)) => Err(orders),
                 // Of a reactor that has ended, all sessions are dead.
                 _ => Ok(()),

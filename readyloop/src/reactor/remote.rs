@@ -19,8 +19,10 @@ use super::mail::Letter;
 /// Every call posts a mail to the reactor that owns the session, in order, and returns at once; the
 /// reactor acts on it in its next turn. A mail for a session that has ended meanwhile reaches
 /// nobody, and never another session's peer. What comes back says only whether the mail was taken:
-/// [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max` mails,
-/// [`Refused::Stopped`] when it has ended, or when there never was such a reactor.
+/// [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max` mails or by
+/// `Limits::mailbox_bytes_max` bytes, [`Refused::Stopped`] when it has ended, or when there never was
+/// such a reactor. Who is refused is not held, and nobody tells him when there is room: each reactor
+/// counts such mails (`Stats::mails_refused`).
 ///
 /// ```
 /// use readyloop::{Context, Handler, Peer, Raw, Server};
@@ -136,7 +138,8 @@ impl Remote {
     }
 
     /// Runs `work` on the thread of a reactor, between two of its sessions. The first reactor has
-    /// number 0, and a session's is [`SessionId::reactor`].
+    /// number 0, and a session's is [`SessionId::reactor`]. It counts with its own size in the
+    /// mailbox; what it owns elsewhere in memory is not seen.
     ///
     /// # Errors
     /// When the mail was not taken; `work` is dropped.
@@ -191,7 +194,8 @@ impl Remote {
         // Only a server with one reactor has sessions that were named ahead.
         let number = if reactor == SessionId::NAMED_AHEAD { 0 } else { reactor as usize };
         let letters = self.letters.get(number).ok_or(Refused::Stopped)?;
-        letters.post(letter).map_err(|(_, refused)| refused)
+        let load = letter.load();
+        letters.post(letter, load).map_err(|(_, refused)| refused)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::mailbox::{Bell, Mailbox};
+use crate::order::Load;
 
 use super::acceptor::{Balance, Notice};
 use super::mail::{Caller, Letter};
@@ -71,7 +72,7 @@ impl<K: Kernel> Setup<K> {
     ) -> (Vec<Setup<K>>, AcceptorSetup<K>) {
         assert!((1..256).contains(&reactors.len()), "{} reactors", reactors.len());
         let all: Vec<_> = reactors.iter().map(|waker| letters(waker.clone(), limits)).collect();
-        let notices = Arc::new(Mailbox::new(usize::MAX, Arc::new(Bell::new(acceptor))));
+        let notices = Arc::new(Mailbox::new(Load::MAX, Arc::new(Bell::new(acceptor))));
         let census = Arc::new(Census::new(reactors.len(), limits));
         let remote = Remote::new(all.clone(), Head::Acceptor(notices.clone()));
         let setup =
@@ -92,7 +93,7 @@ impl<K: Kernel> Setup<K> {
 
     fn numbered(number: usize, remote: Remote, census: Arc<Census>, limits: Limits) -> Setup<K> {
         // Callers are bounded by the census, which they have passed.
-        let callers = Mailbox::new(usize::MAX, remote.letters(number).bell().clone());
+        let callers = Mailbox::new(Load::MAX, remote.letters(number).bell().clone());
         let listeners = Vec::new();
         let callers = Arc::new(callers);
         Setup {
@@ -122,5 +123,6 @@ impl<K: Kernel> Setup<K> {
 
 /// A reactor's mailbox.
 fn letters(waker: Arc<dyn Wake>, limits: &Limits) -> Arc<Mailbox<Letter>> {
-    Arc::new(Mailbox::new(limits.mailbox_mails_max, Arc::new(Bell::new(waker))))
+    let bounds = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
+    Arc::new(Mailbox::new(bounds, Arc::new(Bell::new(waker))))
 }

@@ -122,7 +122,7 @@ impl Sessions {
             now,
             page: Page::new(limits.send_high_bytes),
             unflushed: 1,
-            abroad: Abroad::new(reactors, limits.mailbox_mails_max),
+            abroad: Abroad::new(reactors, &limits),
             reactors,
             members: Members::default(),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::abroad::Taken;
 use crate::close::CloseReason;
 use crate::id::SessionId;
-use crate::order::Order;
+use crate::order::{Order, Orders};
 use crate::session::Holds;
 
 use super::{Sessions, key};
@@ -24,7 +24,10 @@ impl Sessions {
                 self.hold(by, Holds::ABROAD);
                 true
             }
-            Taken::No => false,
+            Taken::No => {
+                self.stats.mails_refused += 1;
+                false
+            }
         }
     }
 
@@ -87,7 +90,7 @@ impl Sessions {
 
     /// Posts what was ordered of other reactors' sessions; whoever had to wait is read again when
     /// all that it has ordered has left.
-    pub fn post(&mut self, post: impl FnMut(usize, Vec<Order>) -> Result<(), Vec<Order>>) {
+    pub fn post(&mut self, post: impl FnMut(usize, Orders) -> Result<(), Orders>) {
         for id in self.abroad.post(post) {
             self.release(id, Holds::ABROAD);
         }

@@ -118,6 +118,44 @@ fn a_full_mailbox_refuses_and_a_stop_gets_through() {
 }
 
 #[test]
+fn mails_that_wait_are_bounded_in_bytes() {
+    const PIECE: usize = 16 << 10;
+    for trigger in BOTH {
+        let mut world = World::new(trigger, Limits::default(), echo());
+        let (client, id) = world.caller();
+        let sent = (0..3_000).filter(|_| world.remote.send(id, vec![7; PIECE]).is_ok()).count();
+        assert!((1_000..=1_025).contains(&sent), "{trigger:?}: {sent} mails of 16 KiB wait");
+        assert_eq!(world.remote.close(id), Err(Refused::Full), "no matter how short it is");
+        world.settle();
+        assert_eq!(client.take_received().len(), sent * PIECE, "{trigger:?}");
+        world.remote.send(id, vec![7; 17 << 20]).expect("it could never be sent otherwise");
+        assert_eq!(world.remote.send(id, "more"), Err(Refused::Full));
+        world.settle();
+        assert_eq!(client.received().len(), 17 << 20);
+        let refused = 3_000 - sent as u64 + 2;
+        assert_eq!(world.reactor.stats().mails_refused, refused, "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_mail_waits_until_it_was_handled() {
+    let limits = Limits { mailbox_mails_max: 3, mails_per_turn: 1, ..Limits::default() };
+    for trigger in BOTH {
+        let mut world = World::new(trigger, limits.clone(), echo());
+        let (client, id) = world.caller();
+        let remote = world.remote.clone();
+        let send = |count| (0..count).filter(|_| remote.send(id, "x").is_ok()).count();
+        assert_eq!(send(5), 3);
+        for _ in 0..10 {
+            world.turn();
+            assert_eq!(send(5), 1, "{trigger:?}: two were taken and not handled");
+        }
+        world.settle();
+        assert_eq!(client.received().len(), 3 + 10);
+    }
+}
+
+#[test]
 fn a_close_and_an_abort_from_another_thread_are_those_of_a_handler() {
     for trigger in BOTH {
         let mut world = World::new(trigger, Limits::default(), echo());

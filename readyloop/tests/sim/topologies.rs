@@ -227,6 +227,61 @@ fn reactors_that_flood_each_other_hold_their_senders_and_lose_nothing() {
     }
 }
 
+#[test]
+fn what_one_turn_orders_of_another_reactor_is_done_in_portions() {
+    const ORDERS: u32 = 10_000;
+    for trigger in BOTH {
+        let names = Names::default();
+        let react = || {
+            let names = names.clone();
+            let react: React = Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
+                Fact::Open(id) if *id != SessionId::NONE => names.borrow_mut().push(*id),
+                Fact::Frame(..) => {
+                    for n in 0..ORDERS {
+                        assert!(context.send_to(names.borrow()[1], &n.to_be_bytes()));
+                    }
+                }
+                _ => {}
+            });
+            react
+        };
+        let limits = Limits { mails_per_turn: 300, ..Limits::default() };
+        let plan = Plan::Handoff(2, Balance::RoundRobin);
+        let mut town = quiet(plan, trigger, &limits, react);
+        let [one, two] = [0; 2].map(|_| town.caller().0);
+        one.send(&framed(b"all at once"));
+        (0..3).for_each(|_| town.turn(0));
+        for _ in 0..ORDERS.div_ceil(300) {
+            let before = town.stats().mails;
+            town.turn(1);
+            let mails = town.stats().mails - before;
+            assert!((1..=300).contains(&mails), "{trigger:?}: {mails} in one turn");
+        }
+        town.settle();
+        let expected: Vec<u8> = (0..ORDERS).flat_map(u32::to_be_bytes).collect();
+        assert!(two.received() == expected, "{trigger:?}");
+    }
+}
+
+#[test]
+fn orders_for_a_reactor_that_stands_still_are_bounded_in_bytes() {
+    const FRAME: usize = 1 << 20;
+    for trigger in BOTH {
+        let names = Names::default();
+        let plan = Plan::Handoff(2, Balance::RoundRobin);
+        let mut town = quiet(plan, trigger, &Limits::default(), || relay_to(&names));
+        let [one, two] = [0; 2].map(|_| town.caller().0);
+        let frame = framed(&[1].repeat(FRAME));
+        (0..40).for_each(|_| one.send(&frame));
+        (0..2_000).for_each(|_| town.turn(0));
+        // The box, one that is refused, and one for which the sender is held.
+        let frames = town.stats().frames;
+        assert!((16..=18).contains(&frames), "{trigger:?}: {frames} MiB wait for a reactor");
+        town.settle();
+        assert_eq!(two.received().len(), 40 * (FRAME - 1), "{trigger:?}");
+    }
+}
+
 /// What a session says goes to the session with the number that is its first byte.
 fn relay_to(names: &Names) -> React {
     let names = names.clone();
