@@ -46,13 +46,22 @@ pub struct Limits {
     /// 256 KiB.
     pub send_budget_bytes: usize,
 
-    /// Callers accepted from one listener in one turn. Default 64: an accept with its `epoll_ctl`
-    /// costs about 10 µs, so a flood delays the open sessions by less than a millisecond a turn.
+    /// Callers accepted from one listener in one turn, or taken over from the acceptor. Default 192:
+    /// an accept with its `epoll_ctl` costs about 10 µs, so a flood delays the open sessions by 2
+    /// milliseconds a turn.
+    ///
+    /// Each class of work has its own budget of a turn, which no other class can spend: callers,
+    /// events, sessions that are left over from earlier turns, lanes that have come home from
+    /// workers, mails, timers. So the share of a class, while there is too much of everything, is
+    /// its budget in all of them together: with one listener and these defaults, at least an
+    /// eighth.
     pub accepts_per_turn: usize,
-    /// Entries of the ready list fetched by one wait. Default 256: 12 bytes each, so the list stays
-    /// in the first-level cache.
+    /// Entries of the ready list fetched by one wait; and as many of the sessions that are left over,
+    /// and of the lanes that have come home, are served in one turn. Default 256: 12 bytes each, so
+    /// the list stays in the first-level cache.
     pub events_per_wait: usize,
-    /// Mails of other threads handled in one turn. Default 1,024.
+    /// Mails of other threads handled in one turn. A stop is heard in the next turn, however many
+    /// mails wait. Default 256.
     pub mails_per_turn: usize,
     /// Mails that wait for a reactor until they are handled: orders of other threads, and work for
     /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one is refused.
@@ -74,7 +83,7 @@ pub struct Limits {
     /// (`Incident::Stalled`); it is found out within twice that time. Default 1 s.
     pub stall_timeout: Duration,
 
-    /// Timers fired in one turn; the rest fire in the next one. Default 1,024.
+    /// Timers fired in one turn; the rest fire in the next one. Default 256.
     pub timers_per_turn: usize,
 
     /// A session whose peer gave no sign of life for this long is closed with `IdleTimeout`. A byte
@@ -117,15 +126,15 @@ impl Default for Limits {
             send_high_bytes: 256 << 10,
             send_max_bytes: 64 << 20,
             send_budget_bytes: 256 << 10,
-            accepts_per_turn: 64,
+            accepts_per_turn: 192,
             events_per_wait: 256,
-            mails_per_turn: 1024,
+            mails_per_turn: 256,
             mailbox_mails_max: 65_536,
             mailbox_bytes_max: 16 << 20,
             lane_bytes_max: 256 << 10,
             lane_frames_per_run: 64,
             stall_timeout: Duration::from_secs(1),
-            timers_per_turn: 1024,
+            timers_per_turn: 256,
             idle_timeout: None,
             handshake_timeout: None,
             write_timeout: Some(Duration::from_secs(60)),

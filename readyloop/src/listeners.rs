@@ -11,17 +11,17 @@ use crate::address::Address;
 use crate::clock::Now;
 use crate::error::Errno;
 use crate::incident::Incident;
-use crate::kernel::{Accept, Kernel, Trigger};
+use crate::kernel::{Accept, Kernel};
 use crate::limits::Limits;
 use crate::stats::Stats;
 
 /// The listening sockets of one kernel.
 pub struct Listeners<K: Kernel> {
     list: Vec<Listening<K::Listener>>,
-    edge: bool,
     accepts_per_turn: usize,
     rest: Duration,
-    /// Listeners with callers left over, to be served in the next turn without an event (edge).
+    /// Listeners with callers left over, to be served in the next turn without an event: under edge
+    /// none would come, and under level it would have to wait behind those of many sessions.
     still_ready: Vec<usize>,
     /// How many rest.
     resting: usize,
@@ -57,7 +57,6 @@ impl<K: Kernel> Listeners<K> {
         let list = sockets.into_iter().map(|socket| Listening { socket, rests_until: None });
         Ok(Listeners {
             list: list.collect(),
-            edge: kernel.trigger() == Trigger::Edge,
             accepts_per_turn: limits.accepts_per_turn,
             rest: limits.listener_rest,
             still_ready: Vec::new(),
@@ -106,10 +105,11 @@ impl<K: Kernel> Listeners<K> {
         self.resting = 0;
     }
 
-    /// Begins to take callers from a listener; one that rests, or was closed in this turn and still
-    /// had an event in the ready list, has none.
+    /// Begins to take callers from a listener; one that rests, was served in this turn already, or was
+    /// closed in it and still had an event in the ready list, has none.
     pub fn begin(&self, number: usize) -> Round {
-        let serves = self.list.get(number).is_some_and(|listening| listening.rests_until.is_none());
+        let serves = self.list.get(number).is_some_and(|listening| listening.rests_until.is_none())
+            && !self.still_ready.contains(&number);
         let left = if serves { self.accepts_per_turn } else { 0 };
         Round { number, left, emptied: !serves, exhausted: None }
     }
@@ -155,7 +155,7 @@ impl<K: Kernel> Listeners<K> {
     ) -> Option<Incident> {
         let listening = self.list.get_mut(round.number)?;
         let Some(errno) = round.exhausted else {
-            if self.edge && !round.emptied {
+            if !round.emptied {
                 self.still_ready.push(round.number);
             }
             return None;

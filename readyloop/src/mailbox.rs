@@ -74,6 +74,9 @@ struct List<M> {
     closed: bool,
     /// What was posted within the bounds, and is not handled yet.
     load: Load,
+    /// How many of the mails must be handled in the reader's next turn: all up to the last one that
+    /// is urgent.
+    urgent: usize,
     /// Mails that found the box full, and whose writers do not wait, since the reader has asked.
     refused: u64,
     /// Writers that found the box full, each once, and are rung when there is room.
@@ -97,6 +100,7 @@ impl<M> Mailbox<M> {
             mails: VecDeque::new(),
             closed: false,
             load: Load::default(),
+            urgent: 0,
             refused: 0,
             waiting: Vec::new(),
         };
@@ -149,6 +153,23 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
+    /// Like [`Mailbox::post_always`]; the reader handles it, and all that came before it, in one turn.
+    ///
+    /// # Errors
+    /// As [`Mailbox::post_always`].
+    pub fn post_urgently(&self, mail: M) -> Result<(), M> {
+        {
+            let mut list = self.lock();
+            if list.closed {
+                return Err(mail);
+            }
+            list.mails.push_back(mail);
+            list.urgent = list.mails.len();
+        }
+        self.bell.ring();
+        Ok(())
+    }
+
     fn post_within(
         &self,
         mail: M,
@@ -177,13 +198,19 @@ impl<M> Mailbox<M> {
     }
 
     /// Moves the waiting mails into `inbox`, behind those that are in it. They count until they are
-    /// [`Mailbox::handled`].
-    pub fn take(&self, inbox: &mut VecDeque<M>) {
+    /// [`Mailbox::handled`]. Says how many in `inbox`, from the first one on, there are up to the last
+    /// one of them that is urgent; 0 if none of them is.
+    pub fn take(&self, inbox: &mut VecDeque<M>) -> usize {
+        let before = inbox.len();
         let mut list = self.lock();
         if inbox.is_empty() {
             std::mem::swap(&mut list.mails, inbox);
         } else {
             inbox.append(&mut list.mails);
+        }
+        match std::mem::take(&mut list.urgent) {
+            0 => 0,
+            urgent => before + urgent,
         }
     }
 
@@ -291,6 +318,21 @@ mod tests {
         assert_eq!(mailbox.post_or_wait(3, ONE, &bells[1]), Err((3, Refused::Full)));
         mailbox.close();
         assert_eq!(rung(), 2, "there will never be room");
+    }
+
+    #[test]
+    fn an_urgent_mail_hurries_those_before_it_and_none_behind_it() {
+        let (mailbox, _) = boxed(10);
+        let mut inbox = VecDeque::new();
+        mailbox.post(1, ONE).unwrap();
+        assert_eq!(mailbox.take(&mut inbox), 0);
+        mailbox.post(2, ONE).unwrap();
+        mailbox.post_urgently(3).unwrap();
+        mailbox.post(4, ONE).unwrap();
+        assert_eq!(mailbox.take(&mut inbox), 3);
+        assert_eq!((mailbox.take(&mut inbox), inbox.len()), (0, 4), "it is told once");
+        mailbox.close();
+        assert_eq!(mailbox.post_urgently(5), Err(5));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Stats {
     pub events: u64,
     /// Events for sessions that had ended.
     pub events_stale: u64,
+    /// Sessions served without an event, because an earlier turn had left something of them over.
+    pub left_over: u64,
     /// Sessions opened, accepted and dialled.
     pub opened: u64,
     /// Callers hung up on because of `sessions_max` or `sessions_per_address_max`.
@@ -76,6 +78,7 @@ impl Stats {
             waits,
             events,
             events_stale,
+            left_over,
             opened,
             refused_by_limit,
             refused_by_descriptors,
@@ -102,6 +105,7 @@ impl Stats {
         self.waits.add(waits);
         self.events += events;
         self.events_stale += events_stale;
+        self.left_over += left_over;
         self.opened += opened;
         self.refused_by_limit += refused_by_limit;
         self.refused_by_descriptors += refused_by_descriptors;

@@ -73,6 +73,8 @@ pub struct Lanes<H: Handler> {
     /// Empty batches.
     spare: Vec<Box<Batch<H::Framer>>>,
     lane_bytes_max: usize,
+    /// Lanes that are looked at in one turn: as many as may have to leave for the events of one.
+    lanes_per_turn: usize,
     watch: Watch,
 }
 
@@ -114,6 +116,7 @@ impl<H: Handler> Lanes<H> {
             timers: Timers::default(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
+            lanes_per_turn: limits.events_per_wait,
             watch: Watch::new(workers, limits.stall_timeout),
         }
     }
@@ -423,11 +426,11 @@ impl<H: Handler> Hosting for Lanes<H> {
         sessions: &mut Sessions,
         seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
     ) {
-        if !std::mem::take(&mut self.announced) {
-            return;
+        if std::mem::take(&mut self.announced) {
+            self.shared.home.take(&mut self.inbox);
         }
-        self.shared.home.take(&mut self.inbox);
-        while let Some(lane) = self.inbox.pop_front() {
+        for _ in 0..self.lanes_per_turn {
+            let Some(lane) = self.inbox.pop_front() else { break };
             self.arrive(sessions, seats, lane);
         }
         self.send_off(sessions.now);
@@ -455,7 +458,10 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     fn has_work(&self) -> bool {
-        self.announced || !self.listed.is_empty() || !self.leaving.is_empty()
+        self.announced
+            || !self.inbox.is_empty()
+            || !self.listed.is_empty()
+            || !self.leaving.is_empty()
     }
 
     fn is_idle(&self) -> bool {

@@ -202,7 +202,7 @@ impl<K: Kernel> Acceptor<K> {
         self.stage = stage;
         for letters in &self.letters {
             let letter = if stage == Stage::Draining { Letter::Stop } else { Letter::StopNow };
-            let _already_ended = letters.post_always(letter);
+            let _already_ended = letters.post_urgently(letter);
         }
     }
 

@@ -26,7 +26,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// as the flush is: in one with the rest of the turn, the registers do not suffice.
     #[inline(never)]
     pub(super) fn intake(&mut self, ready: usize) {
-        if !self.sessions.still_ready.is_empty() || self.listeners.has_work() {
+        if !self.walk.is_empty()
+            || !self.sessions.still_ready.is_empty()
+            || self.listeners.has_work()
+        {
             self.intake_still_ready();
         }
         self.sessions.stats.events += ready as u64;
@@ -57,10 +60,13 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         for number in self.listeners.take_still_ready() {
             self.accept(number);
         }
-        let next = std::mem::take(&mut self.walk);
-        let mut walk = std::mem::replace(&mut self.sessions.still_ready, next);
-        walk.drain(..).for_each(|id| self.read_on_safely(id));
-        self.walk = walk;
+        // As many as a wait tells of; a session that is left over meanwhile has had its turn.
+        self.walk.extend(self.sessions.still_ready.drain(..));
+        for _ in 0..self.limits.events_per_wait {
+            let Some(id) = self.walk.pop_front() else { return };
+            self.sessions.stats.left_over += 1;
+            self.read_on_safely(id);
+        }
     }
 
     /// Goes on with a session of which no event tells, and survives the panic of its handler.

@@ -53,11 +53,13 @@ pub struct Caller<S> {
 pub(super) struct Inbox<M> {
     mailbox: Arc<Mailbox<M>>,
     taken: VecDeque<M>,
+    /// How many of them, from the first one on, must be handled in this turn.
+    urgent: usize,
 }
 
 impl<M> Inbox<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>) -> Inbox<M> {
-        Inbox { mailbox, taken: VecDeque::new() }
+        Inbox { mailbox, taken: VecDeque::new(), urgent: 0 }
     }
 
     #[inline]
@@ -72,7 +74,12 @@ impl<M> Inbox<M> {
 
     /// Takes what has come, behind what is left of what came before.
     pub(super) fn take(&mut self) {
-        self.mailbox.take(&mut self.taken);
+        let urgent = self.mailbox.take(&mut self.taken);
+        self.urgent = self.urgent.max(urgent);
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.urgent > 0
     }
 
     /// Mails that weighed so much are done with. Says how many were refused since the last time.
@@ -81,6 +88,7 @@ impl<M> Inbox<M> {
     }
 
     pub(super) fn pop(&mut self) -> Option<M> {
+        self.urgent = self.urgent.saturating_sub(1);
         self.taken.pop_front()
     }
 
@@ -115,7 +123,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         !self.letters.is_empty() || !self.callers.is_empty() || self.host.has_work()
     }
 
-    /// Callers first: they came before the letter that says that there will be no more.
+    /// Each class has its own budget, so that none waits for another one.
     fn open_mails(&mut self, rung: bool) {
         self.host.come_home(&mut self.sessions, &mut self.links);
         if rung {
@@ -128,15 +136,14 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             let Some(caller) = self.callers.pop() else { break };
             self.receive(caller);
         }
-        if self.callers.is_empty() {
-            self.open_letters();
-        }
+        self.open_letters();
     }
 
-    /// Opens letters until the turn's budget of mails is spent.
+    /// Opens letters until the turn's budget of mails is spent, and none of them is urgent: a stop is
+    /// heard at once, but behind all that was asked before it. That is no more than a mailbox holds.
     fn open_letters(&mut self) {
         let (mut left, mut handled) = (self.limits.mails_per_turn, Load::default());
-        while left > 0
+        while (left > 0 || self.letters.is_urgent())
             && let Some(letter) = self.letters.pop()
         {
             let load = letter.load();
@@ -151,15 +158,15 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     /// Opens one letter; `false` if more is in it than is `left` of the turn's budget, and it goes on
-    /// in the next turn.
+    /// in the next turn, because nothing behind it is urgent.
     fn open_letter(&mut self, letter: Letter, left: &mut usize) -> bool {
         match letter {
             Letter::Order(order) => self.obey(order),
             Letter::Orders(mut orders) => {
                 while let Some(order) = orders.pop() {
                     self.obey(order);
-                    *left -= 1;
-                    if *left == 0 && !orders.is_empty() {
+                    *left = left.saturating_sub(1);
+                    if *left == 0 && !orders.is_empty() && !self.letters.is_urgent() {
                         self.letters.put_back(Letter::Orders(orders));
                         return false;
                     }
@@ -172,11 +179,24 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                     work(&mut Context::here(sessions, SessionId::NONE));
                 });
             }
-            Letter::Stop => self.drain(),
-            Letter::StopNow => self.stop_now(),
+            Letter::Stop => {
+                self.receive_all();
+                self.drain();
+            }
+            Letter::StopNow => {
+                self.receive_all();
+                self.stop_now();
+            }
         }
-        *left -= 1;
+        *left = left.saturating_sub(1);
         true
+    }
+
+    /// Whoever was let in before a stop is told of it.
+    fn receive_all(&mut self) {
+        while let Some(caller) = self.callers.pop() {
+            self.receive(caller);
+        }
     }
 
     fn obey(&mut self, order: Order) {

@@ -25,7 +25,7 @@ mod stop;
 mod timers;
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     callers: Inbox<Caller<K::Socket>>,
     /// The page that `sessions` does not have; its room is used in turns.
     page: Page,
-    /// The list of those still ready that is being walked, while `sessions` has the next one.
-    walk: Vec<SessionId>,
+    /// Those still ready who wait for their turn; `sessions` has those who come behind them.
+    walk: VecDeque<SessionId>,
     /// Sessions whose interest differs from what the poller knows.
     rearms: Vec<SessionId>,
     stage: Stage,
@@ -111,7 +111,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             callers: Inbox::new(callers),
             remote,
             page: Page::new(limits.send_high_bytes),
-            walk: Vec::new(),
+            walk: VecDeque::new(),
             rearms: Vec::new(),
             stage: Stage::Running,
             report,
@@ -184,7 +184,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     #[inline]
     fn has_work(&self) -> bool {
-        self.sessions.has_work() || self.has_mail() || self.listeners.has_work()
+        self.sessions.has_work()
+            || !self.walk.is_empty()
+            || self.has_mail()
+            || self.listeners.has_work()
     }
 
     /// Counted from the turn's beginning, because the clock is read once a turn: a timer is late by

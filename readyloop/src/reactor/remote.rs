@@ -157,11 +157,11 @@ impl Remote {
     }
 
     /// Stops the server: no more callers, every session drains within `Limits::drain_timeout`, then
-    /// `run` returns. Gets through to a reactor that is behind; does nothing to a server that has
-    /// ended.
+    /// `run` returns. Gets through to a reactor that is behind: it is heard in the reactor's next turn,
+    /// in which also all is done that was asked before it. Does nothing to a server that has ended.
     pub fn stop(&self) {
         let _already_stopped = match &self.head {
-            Head::Reactor => self.letters(0).post_always(Letter::Stop).is_err(),
+            Head::Reactor => self.letters(0).post_urgently(Letter::Stop).is_err(),
             Head::Acceptor(notices) => notices.post_always(Notice::Stop).is_err(),
         };
     }
@@ -169,7 +169,7 @@ impl Remote {
     /// Stops the server without draining: what is queued is dropped, and the peers are told so.
     pub fn stop_now(&self) {
         let _already_stopped = match &self.head {
-            Head::Reactor => self.letters(0).post_always(Letter::StopNow).is_err(),
+            Head::Reactor => self.letters(0).post_urgently(Letter::StopNow).is_err(),
             Head::Acceptor(notices) => notices.post_always(Notice::StopNow).is_err(),
         };
     }

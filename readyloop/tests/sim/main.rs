@@ -7,6 +7,7 @@ mod chaos;
 mod connect;
 mod ends;
 mod envelopes;
+mod fairness;
 mod faults;
 mod groups;
 mod readiness;

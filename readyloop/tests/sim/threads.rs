@@ -1,8 +1,10 @@
 //! Other threads: mails reach whom they are for, or nobody; a reactor that is awake is not woken.
 
-use readyloop::{CloseReason, Limits, Refused};
+use readyloop::sim::Faults;
+use readyloop::{Balance, CloseReason, Context, Group, Limits, Refused, SessionId, SlowMember};
 
-use super::world::{BOTH, World, echo, framed};
+use super::town::{Plan, Town};
+use super::world::{BOTH, Fact, React, World, echo, framed};
 
 #[test]
 fn mails_reach_their_session_and_a_reactor_between_two_turns_is_not_woken() {
@@ -169,5 +171,48 @@ fn a_close_and_an_abort_from_another_thread_are_those_of_a_handler() {
         one.finish();
         world.settle();
         assert_eq!(world.closed(), [CloseReason::Aborted, CloseReason::Closed], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_sender_that_waits_for_a_slow_member_is_not_forgotten_by_a_full_mailbox() {
+    let limits = Limits {
+        mailbox_bytes_max: 1,
+        send_low_bytes: 10,
+        send_high_bytes: 100,
+        ..Limits::default()
+    };
+    for trigger in BOTH {
+        let group = Group::new(SlowMember::PauseSender);
+        let react = || -> React {
+            let group = group.clone();
+            Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
+                Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&group)),
+                Fact::Frame(_, frame) => {
+                    let _perhaps_behind = context.broadcast(&group, frame.clone());
+                }
+                _ => {}
+            })
+        };
+        let plan = Plan::Handoff(2, Balance::RoundRobin);
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, react);
+        let [(sender, sender_id), (slow, _)] = [0; 2].map(|_| town.caller());
+        slow.set_window(10);
+        slow.stop_reading();
+        // One message that makes it slow, one for which the sender is held, one that is not read.
+        for _ in 0..3 {
+            sender.send(&framed(&[7; 200]));
+            town.settle();
+        }
+        let held = town.stats().frames;
+        assert!(held < 3, "{trigger:?}: the sender is not held");
+        // One mail is all that the sender's reactor takes, and it stands still.
+        town.remote.send(sender_id, "full").unwrap();
+        assert_eq!(town.remote.send(sender_id, "full"), Err(Refused::Full));
+        slow.resume_reading();
+        (0..100).for_each(|_| town.turn(1));
+        assert_eq!(town.stats().frames, held, "{trigger:?}");
+        town.settle();
+        assert_eq!((town.stats().frames, slow.received().len()), (3, 600), "{trigger:?}");
     }
 }

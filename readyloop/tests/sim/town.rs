@@ -15,6 +15,7 @@ use super::world::{Fact, Probe, React};
 /// How the work is spread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plan {
+    Single,
     Handoff(usize, Balance),
     ReusePort(usize),
     Workers(usize),
@@ -108,6 +109,13 @@ impl Town {
         let probe = || Probe::new(facts.clone(), react(), frame_bytes_max);
         let workers: Workers = Rc::default();
         let (threads, remote, listeners) = match plan {
+            Plan::Single => {
+                let kernel = net.kernel();
+                let setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+                let remote = setup.remote();
+                let reactor = Reactor::new(kernel, setup, probe()).unwrap();
+                (vec![Some(Thread::Reactor(reactor))], remote, 1)
+            }
             Plan::Handoff(reactors, balance) => {
                 several(&net, limits, reactors, Some(balance), &probe)
             }
@@ -160,6 +168,13 @@ impl Town {
         let workers = std::mem::take(&mut *self.workers.borrow_mut());
         act(self);
         *self.workers.borrow_mut() = workers;
+    }
+
+    /// Workers do all that there is to do.
+    pub fn work(&mut self) {
+        for worker in self.workers.borrow_mut().iter_mut() {
+            while worker.step() {}
+        }
     }
 
     /// One step of the acceptor of `Plan::Handoff`.
