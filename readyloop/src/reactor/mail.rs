@@ -130,7 +130,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             // Letters first out of their box, so that no caller is left in the other one who came
             // before a letter that stops us.
             self.letters.take();
-            self.callers.take();
+            if self.remote.has_acceptor() {
+                self.callers.take();
+            }
         }
         for _ in 0..self.limits.accepts_per_turn {
             let Some(caller) = self.callers.pop() else { break };

@@ -174,6 +174,11 @@ impl Remote {
         };
     }
 
+    /// Whether callers are handed over, so that there is a mailbox of them to look into.
+    pub(super) fn has_acceptor(&self) -> bool {
+        matches!(self.head, Head::Acceptor(_))
+    }
+
     /// Tells the acceptor, if there is one, that a reactor has ended.
     pub(super) fn ended(&self) {
         if let Head::Acceptor(notices) = &self.head {
