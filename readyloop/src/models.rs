@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crew;
+mod groups;
 mod mail;
 mod stall;
 

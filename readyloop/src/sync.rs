@@ -2,10 +2,10 @@
 //! that tries every interleaving of them (`--cfg loom`).
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+pub use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 #[cfg(loom)]
 pub use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+pub use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
 pub use std::sync::{Condvar, Mutex, MutexGuard};

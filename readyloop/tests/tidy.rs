@@ -43,12 +43,13 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 18] = [
+const WORDS: [(&str, &str); 19] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
     ("close", "error"),
     ("group", "id"),
+    ("group", "sync"),
     ("incident", "error"),
     ("incident", "id"),
     ("incident", "stats"),

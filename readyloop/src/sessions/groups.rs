@@ -1,5 +1,7 @@
 //! Sending to many at once, and what it does to the slow ones.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::close::CloseReason;
@@ -112,19 +114,24 @@ impl Sessions {
     #[cold]
     pub(super) fn slowed_down(&mut self, id: SessionId) {
         self.stats.pauses += 1;
-        self.members.groups(id).for_each(Group::slowed_down);
+        self.members.pausing(id).iter().for_each(Group::slowed_down);
     }
 
     /// It does so no longer.
     pub(super) fn caught_up(&mut self, id: SessionId) {
-        let groups: Vec<Group> = self.members.groups(id).cloned().collect();
-        groups.iter().for_each(|group| self.let_go(group));
+        let mut senders = BTreeSet::new();
+        self.members.pausing(id).iter().for_each(|group| senders.append(&mut group.caught_up()));
+        self.release_all(senders);
     }
 
     /// A slow member has caught up, or is none any more: if it was the last one, senders are read
     /// again.
     fn let_go(&mut self, group: &Group) {
-        for sender in group.caught_up() {
+        self.release_all(group.caught_up());
+    }
+
+    fn release_all(&mut self, senders: BTreeSet<SessionId>) {
+        for sender in senders {
             self.order(Order::Release(sender), SessionId::NONE);
         }
     }
