@@ -1,26 +1,37 @@
 //! How many sessions a server has, on all of its reactors together, and how many from each address.
 //!
 //! Limits count the whole server, so the count is shared by its threads: two additions when a
-//! session begins and two when it ends, nothing in between. Addresses are counted, under a lock,
+//! session begins and three when it ends, nothing in between. Addresses are counted, under a lock,
 //! only if they are limited.
 //!
-//! Invariant: whoever was let in by [`Census::enter`] leaves exactly once, with the same reactor
-//! and address.
+//! A caller over a limit may wait until a session has ended. Its thread says so here, and is woken
+//! by each end. The number of such threads is part of the count of sessions. So of an end and of a
+//! thread that begins to wait one comes second, and knows of the other: the end sees that somebody
+//! waits, or the thread, which tries once more, finds the room.
+//!
+//! Invariants: whoever was let in by [`Census::enter`] leaves exactly once, with the same reactor
+//! and address; nobody is counted who is not let in, not even for a moment.
 //!
 //! Thread contract: any-thread.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, PoisonError};
 
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::wake::Wake;
 
 /// The count, shared by all reactors of a server.
 pub struct Census {
-    sessions_max: usize,
-    alive: AtomicUsize,
+    sessions_max: u64,
+    /// Sessions, and [`WAITING`] for each thread that is to be woken when one of them ends.
+    alive: AtomicU64,
+    /// Sessions that have ended, ever.
+    departures: AtomicU64,
+    waiting: Mutex<Vec<Arc<dyn Wake>>>,
     /// The server stops: nobody is dialled any more.
     stopping: AtomicBool,
     /// Sessions that were named before they had a slot, ever.
@@ -29,6 +40,9 @@ pub struct Census {
     shares: Box<[AtomicUsize]>,
     callers: Option<Callers>,
 }
+
+/// One thread that waits, in the count of sessions.
+const WAITING: u64 = 1 << 48;
 
 /// Sessions for each address; exists only if they are limited.
 struct Callers {
@@ -41,8 +55,10 @@ impl Census {
     pub fn new(reactors: usize, limits: &Limits) -> Census {
         let callers = |most| Callers { most, counts: Mutex::new(HashMap::new()) };
         Census {
-            sessions_max: limits.sessions_max,
-            alive: AtomicUsize::new(0),
+            sessions_max: limits.sessions_max as u64,
+            alive: AtomicU64::new(0),
+            departures: AtomicU64::new(0),
+            waiting: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             named_ahead: AtomicU64::new(0),
             shares: (0..reactors).map(|_| AtomicUsize::new(0)).collect(),
@@ -52,25 +68,59 @@ impl Census {
 
     /// Counts one more session for `reactor`; `false` if a limit is reached.
     pub fn enter(&self, reactor: u8, ip: Option<IpAddr>) -> bool {
-        if self.alive.fetch_add(1, Ordering::Relaxed) >= self.sessions_max {
-            self.alive.fetch_sub(1, Ordering::Relaxed);
-            return false;
+        let enters = match (&self.callers, ip) {
+            (Some(callers), Some(ip)) => callers.enter(ip, || self.take_place()),
+            _ => self.take_place(),
+        };
+        if enters {
+            self.shares[reactor as usize].fetch_add(1, Ordering::Relaxed);
         }
-        if !self.callers.as_ref().is_none_or(|callers| callers.enter(ip)) {
-            self.alive.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        self.shares[reactor as usize].fetch_add(1, Ordering::Relaxed);
-        true
+        enters
     }
 
-    /// A session of `reactor` has ended.
+    fn take_place(&self) -> bool {
+        let one_more = |alive| (alive % WAITING < self.sessions_max).then_some(alive + 1);
+        self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// A session of `reactor` has ended; whoever waits for that is woken.
     pub fn leave(&self, reactor: u8, ip: Option<IpAddr>) {
-        self.alive.fetch_sub(1, Ordering::Relaxed);
         self.shares[reactor as usize].fetch_sub(1, Ordering::Relaxed);
-        if let Some(callers) = &self.callers {
+        if let (Some(callers), Some(ip)) = (&self.callers, ip) {
             callers.leave(ip);
         }
+        // Acquire, because who is seen here to wait is on the list; Release, because who waits must
+        // find what was counted before.
+        let alive = self.alive.fetch_sub(1, Ordering::AcqRel);
+        // Behind the place itself: who has seen this number and still finds no place tries again
+        // when it has grown.
+        self.departures.fetch_add(1, Ordering::Release);
+        if alive >= WAITING {
+            self.waiting().iter().for_each(|thread| thread.wake());
+        }
+    }
+
+    /// From now on `thread` is woken whenever a session has ended. It must try once more to let its
+    /// caller in after this.
+    pub fn wait(&self, thread: &Arc<dyn Wake>) {
+        self.waiting().push(thread.clone());
+        self.alive.fetch_add(WAITING, Ordering::AcqRel);
+    }
+
+    /// Undoes [`Census::wait`].
+    pub fn stop_waiting(&self, thread: &Arc<dyn Wake>) {
+        self.alive.fetch_sub(WAITING, Ordering::AcqRel);
+        self.waiting().retain(|one| !Arc::ptr_eq(one, thread));
+    }
+
+    /// How many sessions have ended, ever: who was refused need not try again before it changes.
+    pub fn departures(&self) -> u64 {
+        self.departures.load(Ordering::Acquire)
+    }
+
+    /// No code runs under the lock that could leave the list half changed, so poison means nothing.
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<dyn Wake>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one more session for the first reactor, and names it before it has a slot: for a
@@ -98,7 +148,7 @@ impl Census {
 
     /// Sessions of the whole server.
     pub fn len(&self) -> usize {
-        self.alive.load(Ordering::Relaxed)
+        (self.alive.load(Ordering::Relaxed) % WAITING) as usize
     }
 
     /// The reactor that has the fewest sessions; of several, the first.
@@ -114,17 +164,18 @@ impl Census {
 }
 
 impl Callers {
-    fn enter(&self, ip: Option<IpAddr>) -> bool {
-        let Some(ip) = ip else { return true };
+    /// Counts one more for the address, if there is room for it and `takes_place` says so.
+    fn enter(&self, ip: IpAddr, takes_place: impl FnOnce() -> bool) -> bool {
         let mut counts = self.lock();
-        let count = counts.entry(ip).or_insert(0);
-        let has_room = *count < self.most;
-        *count += u32::from(has_room);
-        has_room
+        let count = counts.get(&ip).copied().unwrap_or(0);
+        let enters = count < self.most && takes_place();
+        if enters {
+            counts.insert(ip, count + 1);
+        }
+        enters
     }
 
-    fn leave(&self, ip: Option<IpAddr>) {
-        let Some(ip) = ip else { return };
+    fn leave(&self, ip: IpAddr) {
         let mut counts = self.lock();
         if let Some(count) = counts.get_mut(&ip) {
             *count -= 1;
@@ -173,6 +224,34 @@ mod tests {
         }
         assert_eq!(census.len(), 0);
         assert!(census.callers.unwrap().lock().is_empty());
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn each_end_wakes_those_who_wait_and_nobody_else() {
+        let census = Census::new(1, &Limits { sessions_max: 3, ..Limits::default() });
+        let woken = [(); 2].map(|()| Arc::new(Woken::default()));
+        let threads = woken.clone().map(|thread| thread as Arc<dyn Wake>);
+        assert!((0..3).all(|_| census.enter(0, None)));
+        census.leave(0, None);
+        threads.iter().for_each(|thread| census.wait(thread));
+        assert_eq!((census.len(), census.departures()), (2, 1));
+        assert!(census.enter(0, None) && !census.enter(0, None), "who waits takes no place");
+        census.leave(0, None);
+        census.stop_waiting(&threads[0]);
+        census.leave(0, None);
+        census.stop_waiting(&threads[1]);
+        census.leave(0, None);
+        assert_eq!(woken.map(|thread| thread.0.load(Ordering::Relaxed)), [1, 2]);
+        assert_eq!((census.len(), census.departures()), (0, 4));
     }
 
     #[test]

@@ -15,12 +15,22 @@ use crate::id::INDEX_END;
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Sessions alive at once; the caller over it is hung up on before a session exists. Default
+    /// Sessions alive at once; the caller over it is hung up on before a session exists, after
+    /// `admission_grace`. Default
     /// 1,000,000: the descriptor limit (`RLIMIT_NOFILE`) is usually met first.
     pub sessions_max: usize,
     /// Sessions alive at once from one IP address; `None` counts nothing. Default `None`: behind a
     /// NAT, thousands of honest players share one address.
     pub sessions_per_address_max: Option<u32>,
+    /// How long a caller over one of these limits waits for a session to end before it is hung up
+    /// on. The place that it wants is often its own: it has closed and comes back at once, and the
+    /// end of its old session is read only after the call. Zero hangs up at once. Default 250 ms: a
+    /// busy worker's round trip, and more than a client's patience should need.
+    pub admission_grace: Duration,
+    /// Callers that wait so on each thread that accepts; each has a descriptor and nothing else.
+    /// Over it one is hung up on: of the same address, or if none of that waits, of all, the one that
+    /// has waited for the longest. Default 256.
+    pub admission_waiting_max: usize,
 
     /// The longest frame in bytes, as its framer counts it with everything that belongs to it. A
     /// peer that announces or sends more is closed with `FrameTooLong`. Memory for a long frame
@@ -119,6 +129,8 @@ impl Default for Limits {
         Limits {
             sessions_max: 1_000_000,
             sessions_per_address_max: None,
+            admission_grace: Duration::from_millis(250),
+            admission_waiting_max: 256,
             frame_bytes_max: 16 << 20,
             recv_buffer_bytes: 64 << 10,
             recv_budget_bytes: 64 << 10,
@@ -154,6 +166,7 @@ impl Limits {
     pub fn check(&self) -> Result<()> {
         let counts = [
             ("sessions_max", self.sessions_max),
+            ("admission_waiting_max", self.admission_waiting_max),
             ("frame_bytes_max", self.frame_bytes_max),
             ("recv_budget_bytes", self.recv_budget_bytes),
             ("send_budget_bytes", self.send_budget_bytes),
@@ -238,6 +251,7 @@ mod tests {
         assert!(refusal(|l| l.sessions_max = INDEX_END).contains("slots"));
         assert!(refusal(|l| l.sessions_max = 0).contains("sessions_max"));
         assert!(refusal(|l| l.sessions_per_address_max = Some(0)).contains("per_address"));
+        assert!(refusal(|l| l.admission_waiting_max = 0).contains("admission_waiting_max"));
         assert!(refusal(|l| l.recv_buffer_bytes = 63).contains("at least 64"));
         assert!(refusal(|l| l.events_per_wait = 0).contains("events_per_wait"));
         assert!(refusal(|l| l.lane_bytes_max = 0).contains("lane_bytes_max"));

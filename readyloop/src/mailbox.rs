@@ -62,6 +62,12 @@ impl Bell {
     }
 }
 
+impl Wake for Bell {
+    fn wake(&self) {
+        self.ring();
+    }
+}
+
 /// The box, shared by its writers and its reader.
 pub struct Mailbox<M> {
     list: Mutex<List<M>>,

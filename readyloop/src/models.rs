@@ -11,6 +11,7 @@
 //! it to look deeper.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod crew;
 mod groups;
 mod mail;

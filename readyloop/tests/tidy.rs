@@ -43,10 +43,12 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 19] = [
+const WORDS: [(&str, &str); 21] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
+    ("census", "sync"),
+    ("census", "wake"),
     ("close", "error"),
     ("group", "id"),
     ("group", "sync"),

@@ -6,26 +6,30 @@ use crate::context::Peer;
 use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Farewell, Interest, Kernel};
+use crate::listeners::Caller;
 use crate::recv::Remainder;
 use crate::session::Phase;
 
 use super::Reactor;
 use super::links::{Link, Open};
-use super::mail::Caller;
 use super::stop::Stage;
 
 impl<K: Kernel, H: Host> Reactor<K, H> {
-    /// Takes callers from a listener until it has none or the budget is spent.
+    /// Takes callers from a listener until it has none or the budget is spent; behind those who
+    /// wait.
     pub(super) fn accept(&mut self, number: usize) {
+        self.admit_waiting();
         let mut round = self.listeners.begin(number);
         loop {
             let stats = &mut self.sessions.stats;
-            let next = self.listeners.next(&mut self.kernel, &mut round, stats);
-            let Some((socket, address)) = next else { break };
-            if self.sessions.admit(address.ip()) {
-                self.receive(Caller { socket, address, listener: number });
+            let Some(caller) = self.listeners.next(&mut self.kernel, &mut round, stats) else {
+                break;
+            };
+            if self.sessions.admit(caller.address.ip()) {
+                self.receive(caller);
             } else {
-                self.kernel.close(socket, Farewell::Finish);
+                let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
+                self.listeners.hold(&mut self.kernel, caller, now, stats);
             }
         }
         let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
@@ -34,13 +38,30 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    /// Serves the listeners whose rest is over.
-    pub(super) fn end_rests(&mut self) {
-        if self.listeners.next_due().is_some_and(|due| due <= self.now()) {
-            for number in self.listeners.take_rested(&mut self.kernel, self.sessions.now) {
-                self.accept(number);
+    /// Serves the listeners whose rest is over, and the callers who wait.
+    #[cold]
+    pub(super) fn tend_listeners(&mut self) {
+        self.admit_waiting();
+        let now = self.sessions.now;
+        self.listeners.expire(&mut self.kernel, now, &mut self.sessions.stats);
+        for number in self.listeners.take_rested(&mut self.kernel, now) {
+            self.accept(number);
+        }
+    }
+
+    /// Lets those in who have waited, as far as there is room for them now.
+    fn admit_waiting(&mut self) {
+        if self.listeners.next_due().is_none() {
+            return;
+        }
+        for waiting in self.listeners.retry() {
+            if self.sessions.admit(waiting.caller.address.ip()) {
+                self.receive(waiting.caller);
+            } else {
+                self.listeners.keep(waiting);
             }
         }
+        self.listeners.settle();
     }
 
     /// Makes a session of a caller that was let in.

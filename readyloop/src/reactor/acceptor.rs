@@ -22,11 +22,11 @@ use crate::error::{Error, Result};
 use crate::id::Source;
 use crate::incident::{Incident, Report};
 use crate::kernel::{Farewell, Kernel};
-use crate::listeners::Listeners;
+use crate::listeners::{Caller, Listeners};
 use crate::mailbox::Mailbox;
 use crate::stats::Stats;
 
-use super::mail::{Caller, Letter};
+use super::mail::Letter;
 use super::setup::AcceptorSetup;
 
 /// Which reactor gets the next caller.
@@ -117,7 +117,8 @@ impl<K: Kernel> Acceptor<K> {
     pub fn new(mut kernel: K, setup: AcceptorSetup<K>) -> Result<Acceptor<K>> {
         let AcceptorSetup { listeners, limits, balance, report, .. } = setup;
         limits.check()?;
-        let listeners = Listeners::watch(&mut kernel, listeners, &limits)
+        let (census, bell) = (setup.census, setup.notices.bell().clone());
+        let listeners = Listeners::watch(&mut kernel, listeners, &limits, census.clone(), bell)
             .map_err(|errno| Error::system("watching a listener", errno))?;
         Ok(Acceptor {
             now: kernel.now(),
@@ -129,7 +130,7 @@ impl<K: Kernel> Acceptor<K> {
             notices: setup.notices,
             letters: setup.letters,
             callers: setup.callers,
-            census: setup.census,
+            census,
             stage: Stage::Running,
             stats: Stats::default(),
             report,
@@ -145,7 +146,9 @@ impl<K: Kernel> Acceptor<K> {
         self.now = self.kernel.now();
         self.read_notices();
         self.intake(ready);
-        self.end_rests();
+        if self.listeners.next_due().is_some() {
+            self.tend_listeners();
+        }
         Ok(self.alive > 0)
     }
 
@@ -194,7 +197,7 @@ impl<K: Kernel> Acceptor<K> {
     /// Closes the listeners, then tells the reactors.
     fn stop(&mut self, stage: Stage) {
         if self.stage == Stage::Running {
-            self.listeners.close(&mut self.kernel);
+            self.listeners.close(&mut self.kernel, &mut self.stats);
         }
         if stage <= self.stage {
             return;
@@ -231,20 +234,42 @@ impl<K: Kernel> Acceptor<K> {
         }
     }
 
-    fn end_rests(&mut self) {
-        if self.listeners.next_due().is_some_and(|due| due <= self.now) {
-            for number in self.listeners.take_rested(&mut self.kernel, self.now) {
-                self.accept(number);
-            }
+    /// Serves the listeners whose rest is over, and the callers who wait.
+    fn tend_listeners(&mut self) {
+        self.admit_waiting();
+        self.listeners.expire(&mut self.kernel, self.now, &mut self.stats);
+        for number in self.listeners.take_rested(&mut self.kernel, self.now) {
+            self.accept(number);
         }
     }
 
+    /// Lets those in who have waited, as far as there is room for them now.
+    fn admit_waiting(&mut self) {
+        if self.listeners.next_due().is_none() {
+            return;
+        }
+        for waiting in self.listeners.retry() {
+            match self.admit(&waiting.caller) {
+                Some(reactor) => self.hand_over(waiting.caller, reactor),
+                None => self.listeners.keep(waiting),
+            }
+        }
+        self.listeners.settle();
+    }
+
+    /// Takes callers from a listener until it has none or the budget is spent; behind those who
+    /// wait.
     fn accept(&mut self, number: usize) {
+        self.admit_waiting();
         let mut round = self.listeners.begin(number);
-        while let Some((socket, address)) =
-            self.listeners.next(&mut self.kernel, &mut round, &mut self.stats)
+        while let Some(caller) = self.listeners.next(&mut self.kernel, &mut round, &mut self.stats)
         {
-            self.hand_over(Caller { socket, address, listener: number });
+            match self.admit(&caller) {
+                Some(reactor) => self.hand_over(caller, reactor),
+                None => {
+                    self.listeners.hold(&mut self.kernel, caller, self.now, &mut self.stats);
+                }
+            }
         }
         let concluded = self.listeners.conclude(&mut self.kernel, round, self.now, &mut self.stats);
         if let Some(incident) = concluded {
@@ -252,33 +277,37 @@ impl<K: Kernel> Acceptor<K> {
         }
     }
 
-    fn hand_over(&mut self, caller: Caller<K::Socket>) {
-        let ip = caller.address.ip();
-        let reactor = self.choose(&caller.address);
-        if !self.census.enter(reactor as u8, ip) {
-            self.stats.refused_by_limit += 1;
-            return self.kernel.close(caller.socket, Farewell::Finish);
+    /// Lets a caller in, to this reactor, or says no because of a limit.
+    fn admit(&mut self, caller: &Caller<K::Socket>) -> Option<usize> {
+        let chosen = self.choose(&caller.address);
+        let reactor = chosen.unwrap_or(self.next);
+        if !self.census.enter(reactor as u8, caller.address.ip()) {
+            return None;
         }
+        if chosen.is_none() {
+            self.next = (reactor + 1) % self.callers.len();
+        }
+        Some(reactor)
+    }
+
+    fn hand_over(&mut self, caller: Caller<K::Socket>, reactor: usize) {
         // Not bounded by the mailbox: whoever is in it has passed the census, which is.
         if let Err(caller) = self.callers[reactor].post_always(caller) {
-            self.census.leave(reactor as u8, ip);
+            self.census.leave(reactor as u8, caller.address.ip());
             self.kernel.close(caller.socket, Farewell::Finish);
         }
     }
 
-    fn choose(&mut self, address: &Address) -> usize {
+    /// Which reactor gets a caller from this address; `None` is the next one in turn.
+    fn choose(&self, address: &Address) -> Option<usize> {
         match (self.balance, address.ip()) {
-            (Balance::LeastSessions, _) => self.census.least(),
+            (Balance::LeastSessions, _) => Some(self.census.least()),
             (Balance::SourceHash, Some(ip)) => {
                 let mut hasher = DefaultHasher::new();
                 ip.hash(&mut hasher);
-                (hasher.finish() % self.callers.len() as u64) as usize
+                Some((hasher.finish() % self.callers.len() as u64) as usize)
             }
-            _ => {
-                let nth = self.next;
-                self.next = (nth + 1) % self.callers.len();
-                nth
-            }
+            _ => None,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::address::Address;
 use crate::context::Context;
 use crate::host::Host;
 use crate::id::SessionId;
@@ -37,16 +36,6 @@ impl Letter {
             Letter::Stop | Letter::StopNow => Load::default(),
         }
     }
-}
-
-/// A caller that was accepted and let in, on its way to the reactor that will own it.
-pub struct Caller<S> {
-    /// The connection.
-    pub socket: S,
-    /// Who calls.
-    pub address: Address,
-    /// The number of the listener that was called.
-    pub listener: usize,
 }
 
 /// A mailbox, with the mails that were taken from it and not handled yet.

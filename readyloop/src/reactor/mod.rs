@@ -38,14 +38,14 @@ use crate::id::SessionId;
 use crate::incident::{Incident, Report, panic_message};
 use crate::kernel::{Kernel, Trigger};
 use crate::limits::Limits;
-use crate::listeners::Listeners;
+use crate::listeners::{Caller, Listeners};
 use crate::page::Page;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
 
 pub use acceptor::{Acceptor, Balance};
 use links::Links;
-use mail::{Caller, Inbox, Letter};
+use mail::{Inbox, Letter};
 pub use remote::Remote;
 pub use setup::{AcceptorSetup, Setup};
 use stop::Stage;
@@ -94,7 +94,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         limits.check()?;
         let now = kernel.now();
         let edge = kernel.trigger() == Trigger::Edge;
-        let listeners = Listeners::watch(&mut kernel, listeners, &limits)
+        let bell = remote.letters(number).bell().clone();
+        let listeners = Listeners::watch(&mut kernel, listeners, &limits, census.clone(), bell)
             .map_err(|errno| Error::system("watching a listener", errno))?;
         let mut reactor = Reactor {
             kernel,

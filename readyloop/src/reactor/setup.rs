@@ -8,11 +8,12 @@ use crate::incident::{Incident, Report};
 use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
 use crate::limits::Limits;
+use crate::listeners::Caller;
 use crate::mailbox::{Bell, Mailbox};
 use crate::order::Load;
 
 use super::acceptor::{Balance, Notice};
-use super::mail::{Caller, Letter};
+use super::mail::Letter;
 use super::remote::{Head, Remote};
 
 /// What a reactor is given besides its kernel and its handler.

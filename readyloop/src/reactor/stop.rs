@@ -49,7 +49,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         self.stage = Stage::Draining(self.now() + self.limits.drain_timeout);
         self.sessions.census().stop_dialling();
-        self.listeners.close(&mut self.kernel);
+        self.listeners.close(&mut self.kernel, &mut self.sessions.stats);
         (self.report)(Incident::Draining { sessions: self.sessions.len() });
         for id in self.sessions.ids() {
             self.refuse(id, CloseReason::Stopped);

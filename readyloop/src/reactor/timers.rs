@@ -15,7 +15,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline]
     pub(super) fn timers(&mut self) {
         self.enforce_stop_deadline();
-        self.end_rests();
+        if self.listeners.next_due().is_some() {
+            self.tend_listeners();
+        }
         self.host.check(self.sessions.now, &*self.report);
         if !self.sessions.wheel.is_empty() {
             self.fire();

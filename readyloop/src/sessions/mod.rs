@@ -182,9 +182,7 @@ impl Sessions {
 
     /// Lets a caller from `ip` in, or says no because of a limit.
     pub fn admit(&mut self, ip: Option<IpAddr>) -> bool {
-        let enters = self.census.enter(self.reactor, ip);
-        self.stats.refused_by_limit += u64::from(!enters);
-        enters
+        self.census.enter(self.reactor, ip)
     }
 
     /// A caller that was let in is gone before it became a session.

@@ -1,19 +1,39 @@
 //! Listening sockets: their callers are taken until there are no more or the turn's budget is
-//! spent, and a listener for which descriptors have run out rests for a moment.
+//! spent, a listener for which descriptors have run out rests for a moment, and a caller over a
+//! limit waits for one.
 //!
 //! Used by whoever accepts: a reactor, or the acceptor that hands its callers over.
 //!
 //! Thread contract: of the thread that accepts.
 
+mod pending;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::census::Census;
 use crate::clock::Now;
 use crate::error::Errno;
 use crate::incident::Incident;
-use crate::kernel::{Accept, Kernel};
+use crate::kernel::{Accept, Farewell, Kernel};
 use crate::limits::Limits;
 use crate::stats::Stats;
+use crate::wake::Wake;
+
+use pending::Pending;
+pub use pending::Waiting;
+
+/// A caller that was accepted, on its way to the reactor that will own it.
+pub struct Caller<S> {
+    /// The connection.
+    pub socket: S,
+    /// Who calls.
+    pub address: Address,
+    /// The number of the listener that was called.
+    pub listener: usize,
+}
 
 /// The listening sockets of one kernel.
 pub struct Listeners<K: Kernel> {
@@ -23,8 +43,10 @@ pub struct Listeners<K: Kernel> {
     /// Listeners with callers left over, to be served in the next turn without an event: under edge
     /// none would come, and under level it would have to wait behind those of many sessions.
     still_ready: Vec<usize>,
-    /// How many rest.
-    resting: usize,
+    /// Callers over a limit.
+    pending: Pending<K::Socket>,
+    /// When a rest or a grace ends next.
+    due: Option<Now>,
 }
 
 struct Listening<L> {
@@ -42,7 +64,8 @@ pub struct Round {
 }
 
 impl<K: Kernel> Listeners<K> {
-    /// Watches `sockets` for callers.
+    /// Watches `sockets` for callers. Those over a limit of `census` wait here, and `wake` wakes
+    /// this thread when there may be room for them.
     ///
     /// # Errors
     /// The poller's.
@@ -50,6 +73,8 @@ impl<K: Kernel> Listeners<K> {
         kernel: &mut K,
         sockets: Vec<K::Listener>,
         limits: &Limits,
+        census: Arc<Census>,
+        wake: Arc<dyn Wake>,
     ) -> Result<Listeners<K>, Errno> {
         for (number, socket) in sockets.iter().enumerate() {
             kernel.watch_listener(socket, number)?;
@@ -60,7 +85,8 @@ impl<K: Kernel> Listeners<K> {
             accepts_per_turn: limits.accepts_per_turn,
             rest: limits.listener_rest,
             still_ready: Vec::new(),
-            resting: 0,
+            pending: Pending::new(limits, census, wake),
+            due: None,
         })
     }
 
@@ -75,13 +101,16 @@ impl<K: Kernel> Listeners<K> {
         std::mem::take(&mut self.still_ready)
     }
 
-    /// When a rest ends next.
+    /// When a rest or a grace ends next: `None` if no listener rests and no caller waits.
     #[inline]
     pub fn next_due(&self) -> Option<Now> {
-        if self.resting == 0 {
-            return None;
-        }
-        self.list.iter().filter_map(|listening| listening.rests_until).min()
+        self.due
+    }
+
+    /// Notes who still waits, and for how long.
+    pub fn settle(&mut self) {
+        let rests = self.list.iter().filter_map(|listening| listening.rests_until);
+        self.due = rests.chain(self.pending.settle()).min();
     }
 
     /// Ends the rests that are over at `now`; these listeners must be served.
@@ -90,19 +119,58 @@ impl<K: Kernel> Listeners<K> {
         for (number, listening) in self.list.iter_mut().enumerate() {
             if listening.rests_until.is_some_and(|until| until <= now) {
                 listening.rests_until = None;
-                self.resting -= 1;
                 kernel.rest_listener(&listening.socket, number, false);
                 rested.push(number);
             }
         }
+        self.settle();
         rested
     }
 
-    /// Ends all listeners; callers in their backlogs are reset by the kernel.
-    pub fn close(&mut self, kernel: &mut K) {
+    /// Lets a caller over a limit wait until a session has ended, or hangs up: on it, or on one
+    /// that has waited for longer.
+    pub fn hold(&mut self, kernel: &mut K, caller: Caller<K::Socket>, now: Now, stats: &mut Stats) {
+        let refused = self.pending.hold(caller, now);
+        self.hang_up(kernel, refused, stats);
+    }
+
+    /// The callers for whom there may be room now. Those for whom there is none must be kept, and
+    /// then it must be settled who still waits.
+    pub fn retry(&mut self) -> VecDeque<Waiting<K::Socket>> {
+        self.pending.retry()
+    }
+
+    /// Lets a caller go on waiting that was tried again.
+    pub fn keep(&mut self, waiting: Waiting<K::Socket>) {
+        self.pending.keep(waiting);
+    }
+
+    /// Hangs up on the callers whose grace is over at `now`.
+    pub fn expire(&mut self, kernel: &mut K, now: Now, stats: &mut Stats) {
+        let refused = self.pending.expire(now);
+        self.hang_up(kernel, refused, stats);
+    }
+
+    fn hang_up(
+        &mut self,
+        kernel: &mut K,
+        refused: impl IntoIterator<Item = Caller<K::Socket>>,
+        stats: &mut Stats,
+    ) {
+        for caller in refused {
+            stats.refused_by_limit += 1;
+            kernel.close(caller.socket, Farewell::Finish);
+        }
+        self.settle();
+    }
+
+    /// Ends all listeners; callers in their backlogs are reset by the kernel, and those who waited
+    /// are hung up on.
+    pub fn close(&mut self, kernel: &mut K, stats: &mut Stats) {
         self.list.drain(..).for_each(|listening| kernel.close_listener(listening.socket));
         self.still_ready.clear();
-        self.resting = 0;
+        let refused = self.pending.clear();
+        self.hang_up(kernel, refused, stats);
     }
 
     /// Begins to take callers from a listener; one that rests, was served in this turn already, or was
@@ -120,13 +188,15 @@ impl<K: Kernel> Listeners<K> {
         kernel: &mut K,
         round: &mut Round,
         stats: &mut Stats,
-    ) -> Option<(K::Socket, Address)> {
+    ) -> Option<Caller<K::Socket>> {
         while round.left > 0 {
             round.left -= 1;
             // It may be closed between two callers, by the handler of the first.
             let listening = self.list.get(round.number)?;
             match kernel.accept(&listening.socket) {
-                Accept::Socket(socket, address) => return Some((socket, address)),
+                Accept::Socket(socket, address) => {
+                    return Some(Caller { socket, address, listener: round.number });
+                }
                 Accept::Empty => {
                     round.emptied = true;
                     round.left = 0;
@@ -145,7 +215,8 @@ impl<K: Kernel> Listeners<K> {
     }
 
     /// Ends a round: what is short now is short in the next turn, and a level-triggered listener
-    /// would keep its thread spinning, so it rests.
+    /// would keep its thread spinning, so it rests. Callers over a limit must not keep what others
+    /// are short of.
     pub fn conclude(
         &mut self,
         kernel: &mut K,
@@ -162,8 +233,9 @@ impl<K: Kernel> Listeners<K> {
         };
         stats.listener_rests += 1;
         listening.rests_until = Some(now + self.rest);
-        self.resting += 1;
         kernel.rest_listener(&listening.socket, round.number, true);
+        let refused = self.pending.clear();
+        self.hang_up(kernel, refused, stats);
         Some(Incident::ListenerRests { listener: round.number, errno })
     }
 }
