@@ -90,7 +90,7 @@ pub struct Limits {
     /// theirs. Default 64.
     pub lane_frames_per_run: usize,
     /// A worker that is busy with one run for longer than this is reported with the session's id
-    /// (`Incident::Stalled`); it is found out within twice that time. Default 1 s.
+    /// (`Incident::Stalled`); it is found out within twice that time. At least 1 ms. Default 1 s.
     pub stall_timeout: Duration,
 
     /// Timers fired in one turn; the rest fire in the next one. Default 256.
@@ -120,7 +120,8 @@ pub struct Limits {
     /// bytes that cross our close on the wire make the kernel reset the connection, and the peer
     /// may lose the end of our stream (RFC 9112, 9.6). Default 1 s.
     pub linger_timeout: Duration,
-    /// How long a listener rests when descriptors or memory ran out. Default 100 ms.
+    /// How long a listener rests when descriptors or memory ran out, at least 1 ms: it is tried again
+    /// after each rest. Default 100 ms.
     pub listener_rest: Duration,
 }
 
@@ -204,9 +205,13 @@ impl Limits {
         require(self.sessions_per_address_max != Some(0), || {
             "sessions_per_address_max must be at least 1".to_string()
         })?;
-        require(self.stall_timeout > Duration::ZERO, || {
-            "the stall timeout must be longer than zero".to_string()
-        })?;
+        let intervals =
+            [("stall_timeout", self.stall_timeout), ("listener_rest", self.listener_rest)];
+        for (name, interval) in intervals {
+            require(interval >= INTERVAL_MIN, || {
+                format!("{name} is {interval:?}, but must be at least {INTERVAL_MIN:?}")
+            })?;
+        }
         require(self.write_timeout != Some(Duration::ZERO), || {
             "the write timeout must be longer than zero".to_string()
         })?;
@@ -222,6 +227,10 @@ impl Limits {
 /// The smallest receive buffer: a framer's longest header, and some bytes that make a read worth
 /// its call.
 pub const RECV_BUFFER_BYTES_MIN: usize = 64;
+
+/// The shortest time after which something is looked at again, and again: with less, a thread that
+/// only waits would not sleep.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 fn require(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::settings(what())) }
@@ -255,7 +264,11 @@ mod tests {
         assert!(refusal(|l| l.recv_buffer_bytes = 63).contains("at least 64"));
         assert!(refusal(|l| l.events_per_wait = 0).contains("events_per_wait"));
         assert!(refusal(|l| l.lane_bytes_max = 0).contains("lane_bytes_max"));
-        assert!(refusal(|l| l.stall_timeout = Duration::ZERO).contains("stall"));
+        let short = Duration::from_micros(999);
+        assert!(refusal(|l| l.stall_timeout = Duration::ZERO).contains("stall_timeout is 0ns"));
+        assert!(refusal(|l| l.stall_timeout = short).contains("at least 1ms"));
+        assert!(refusal(|l| l.listener_rest = Duration::ZERO).contains("listener_rest is 0ns"));
+        assert!(refusal(|l| l.listener_rest = short).contains("at least 1ms"));
         assert!(refusal(|l| l.write_timeout = Some(Duration::ZERO)).contains("write"));
         assert!(refusal(|l| l.write_bytes_min = 0).contains("write_bytes_min"));
         assert!(refusal(|l| l.idle_timeout = Some(Duration::ZERO)).contains("idle"));

@@ -197,8 +197,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn sleep_at_most(&self) -> Option<Duration> {
         let dues = [
             self.sessions.wheel.next_due(),
-            // Whoever had to end by then has ended, and what is left may take its time.
-            self.stage.deadline().filter(|_| !self.sessions.is_empty()),
+            self.stage.deadline(),
             self.listeners.next_due(),
             self.host.next_check(),
         ];

@@ -377,3 +377,32 @@ fn those_who_wait_do_not_keep_descriptors_that_others_need() {
         assert_eq!((clients[1].end(), world.net.open_sockets()), (Some(End::Finished), 1));
     }
 }
+
+#[test]
+fn a_listener_that_has_rested_serves_its_whole_backlog_and_one_that_rests_can_be_stopped() {
+    let limits = Limits { accepts_per_turn: 2, ..Limits::default() };
+    let plans = [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(1), Plan::Workers(1)];
+    for (plan, trigger) in plans.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
+        let mut town = Town::new(9, plan, trigger, Faults::none(), &limits, echo);
+        let calls = |town: &Town| -> Vec<Client> {
+            let clients: Vec<_> = (0..9).map(|_| town.net.connect(0)).collect();
+            clients.iter().for_each(|client| client.send(&framed(b"hello")));
+            clients
+        };
+        town.net.refuse_descriptors(3);
+        let clients = calls(&town);
+        let net = town.net.clone();
+        let served = || answered(&clients);
+        let refused = || clients.iter().filter(|client| client.end().is_some()).count();
+        town.step_while(|| served() + refused() < 9);
+        assert!((1..=3).contains(&refused()), "{plan:?}, {trigger:?}: {}", refused());
+        town.settle();
+        net.refuse_descriptors(usize::MAX);
+        let late = calls(&town);
+        town.settle();
+        town.remote.stop();
+        clients.iter().for_each(|client| client.finish());
+        town.run_out();
+        assert!(late.iter().all(|client| client.end().is_some()), "{plan:?}, {trigger:?}");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use readyloop::kernel::Kernel;
 use readyloop::sim::{End, Faults};
-use readyloop::{Address, CloseReason, Context, Limits, SessionId};
+use readyloop::{Address, CloseReason, Context, Limits, SessionId, Trigger};
 
 use super::town::{EVERY_PLAN, Plan, Town};
 use super::world::{BOTH, Fact, React, World, echo, echo_and, framed};
@@ -201,5 +201,62 @@ fn a_reactor_sleeps_while_a_worker_runs_on_beyond_the_drain_deadline() {
             assert!(turns < 100, "{trigger:?}: {turns} turns");
         });
         town.run_out();
+    }
+}
+
+/// A server's whole life, in which every limit is met. Says how many turns it took.
+fn life(trigger: Trigger, limits: Limits) -> u64 {
+    let mut world = World::new(
+        trigger,
+        limits,
+        echo_and(|fact, context| {
+            if matches!(fact, Fact::Frame(_, frame) if frame == b"close") {
+                context.close();
+            }
+        }),
+    );
+    let clients: Vec<_> = (0..3).map(|_| world.net.connect(0)).collect();
+    world.settle();
+    clients[0].send(&framed(b"close"));
+    world.settle();
+    world.net.refuse_descriptors(usize::MAX);
+    let (_patient, began) = (world.net.connect(0), world.net.now());
+    world.turn_while(|world| world.net.now().since(began) < Duration::from_millis(20));
+    world.net.refuse_descriptors(0);
+    world.turn_while(|world| world.net.now().since(began) < Duration::from_millis(200));
+    clients[1].set_window(10);
+    clients[1].stop_reading();
+    clients[1].send(&framed(&[1; 100]));
+    world.settle();
+    world.remote.stop();
+    world.run_out();
+    world.reactor.stats().turns
+}
+
+#[test]
+fn no_limit_at_its_smallest_keeps_a_reactor_awake() {
+    let nothing = Duration::ZERO;
+    let tiny = Duration::from_nanos(1);
+    let changes: [fn(&mut Limits, Duration); 8] = [
+        |limits, span| limits.drain_timeout = span,
+        |limits, span| limits.linger_timeout = span,
+        |limits, span| limits.admission_grace = span,
+        |limits, span| limits.listener_rest = span,
+        |limits, span| limits.stall_timeout = span,
+        |limits, span| limits.idle_timeout = Some(span),
+        |limits, span| limits.handshake_timeout = Some(span),
+        |limits, span| limits.write_timeout = Some(span),
+    ];
+    for (nth, change) in changes.into_iter().enumerate() {
+        for span in [nothing, tiny, Duration::from_micros(999), Duration::from_millis(1)] {
+            let mut limits = Limits { sessions_max: 2, ..Limits::default() };
+            change(&mut limits, span);
+            if limits.check().is_ok() {
+                for trigger in BOTH {
+                    let turns = life(trigger, limits.clone());
+                    assert!(turns < 60, "limit {nth} of {span:?}, {trigger:?}: {turns} turns");
+                }
+            }
+        }
     }
 }
