@@ -230,7 +230,11 @@ impl<H: Handler> Hosting for H {
 /// so how bytes are cut on their way does not change whether a frame is too long. `LONG`: whether
 /// there may be more of them.
 #[inline(always)]
-pub(crate) fn shown<const LONG: bool>(sessions: &Sessions, filled: usize, consumed: usize) -> usize {
+pub(crate) fn shown<const LONG: bool>(
+    sessions: &Sessions,
+    filled: usize,
+    consumed: usize,
+) -> usize {
     let rest = filled - consumed;
     if LONG { rest.min(sessions.limits().frame_bytes_max) } else { rest }
 }
