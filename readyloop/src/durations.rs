@@ -1,7 +1,7 @@
 //! How long something took, many times over: counts in buckets, four for each doubling.
 //!
-//! It exists so that a reactor can tell a median without keeping what it has seen. A bucket is at
-//! most a quarter wider than its lowest value.
+//! It exists so that a reactor can tell a median without keeping what it has seen. A bucket's highest
+//! value is at most a quarter over its lowest one.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const BUCKETS: usize = 64 * 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     counts: Vec<u64>,
+    /// The longest one, in nanoseconds.
+    max: u64,
 }
 
 fn bucket(nanos: u64) -> usize {
@@ -36,6 +38,12 @@ fn lowest(bucket: usize) -> u64 {
     (1 << octave) + if octave >= 2 { quarter << (octave - 2) } else { quarter >> (2 - octave) }
 }
 
+/// The highest nanoseconds of a bucket.
+fn highest(bucket: usize) -> u64 {
+    let octave = bucket / 4;
+    lowest(bucket) + if octave >= 2 { (1 << (octave - 2)) - 1 } else { 0 }
+}
+
 impl Durations {
     /// One more.
     pub fn note(&mut self, duration: Duration) {
@@ -44,10 +52,12 @@ impl Durations {
         }
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanos)] += 1;
+        self.max = self.max.max(nanos);
     }
 
     /// All that another one has.
     pub fn add(&mut self, other: &Durations) {
+        self.max = self.max.max(other.max);
         if self.counts.is_empty() {
             self.counts.clone_from(&other.counts);
             return;
@@ -60,14 +70,16 @@ impl Durations {
         self.counts.iter().sum()
     }
 
-    /// This share of them (0 to 1) took no longer than about this; zero if there are none.
+    /// This share of them (0 to 1) took no longer than this; zero if there are none. It is the
+    /// highest value of a bucket, so at most a quarter longer than it would have to be, and never
+    /// longer than the longest of them.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count() as f64 * share).ceil() as u64;
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
             seen += count;
             if seen >= wanted && seen > 0 {
-                return Duration::from_nanos(lowest(bucket));
+                return Duration::from_nanos(highest(bucket).min(self.max));
             }
         }
         Duration::ZERO
@@ -77,17 +89,16 @@ impl Durations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_duration_has_a_bucket_that_is_a_quarter_wide() {
         for nanos in (0..10_000).chain([u64::MAX / 3, u64::MAX]) {
-            let found = lowest(bucket(nanos));
-            assert!(
-                found <= nanos.max(1) && nanos - found.min(nanos) <= nanos / 4,
-                "{nanos}: {found}"
-            );
+            let bucket = bucket(nanos);
+            assert!(lowest(bucket) <= nanos.max(1) && nanos <= highest(bucket), "{nanos}");
+            assert!(highest(bucket) - lowest(bucket) <= lowest(bucket) / 4, "{nanos}");
         }
-        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+        assert_eq!((bucket(u64::MAX), highest(BUCKETS - 1)), (BUCKETS - 1, u64::MAX));
     }
 
     #[test]
@@ -100,7 +111,24 @@ mod tests {
         let mut all = Durations::default();
         all.add(&two);
         assert_eq!(all.count(), 100);
-        assert_eq!(all.quantile(0.6), Duration::from_nanos(64));
-        assert_eq!(all.quantile(0.61), Duration::from_nanos(4096));
+        assert_eq!(all.quantile(0.6), Duration::from_nanos(79));
+        assert_eq!(all.quantile(0.61), Duration::from_nanos(4096), "never over the longest");
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_never_too_low_and_at_most_a_quarter_too_high(
+            mut nanos in prop::collection::vec(prop_oneof![0..100u64, any::<u64>()], 1..100),
+            share in 0.0..=1.0f64,
+        ) {
+            let mut durations = Durations::default();
+            nanos.iter().for_each(|nanos| durations.note(Duration::from_nanos(*nanos)));
+            nanos.sort_unstable();
+            let nth = ((nanos.len() as f64 * share).ceil() as usize).max(1) - 1;
+            let (exact, told) = (nanos[nth], durations.quantile(share).as_nanos() as u64);
+            // Zero shares a bucket with one nanosecond.
+            prop_assert!(exact <= told && told - exact <= (exact / 4).max(u64::from(exact == 0)));
+            prop_assert!(told <= nanos[nanos.len() - 1]);
+        }
     }
 }
