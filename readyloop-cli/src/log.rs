@@ -26,7 +26,11 @@ pub fn start(options: &LogOptions) {
 
 /// Logs what a reactor reports. A drain was asked for; a panic is a fault of this program.
 pub fn incident(incident: &Incident) {
-    match incident {
+    let kind = match incident {
+        Incident::Repeated { last, .. } => last,
+        one => one,
+    };
+    match kind {
         Incident::Draining { .. } => info!("{incident}"),
         Incident::Panicked { .. } => error!("{incident}"),
         _ => warn!("{incident}"),

@@ -2,15 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::error::Errno;
 use crate::id::SessionId;
 use crate::stats::Stats;
-
-/// Is told of incidents, on the thread on which they happen.
-pub type Report = Arc<dyn Fn(Incident) + Send + Sync>;
 
 /// Something that an operator may want to read in a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +42,14 @@ pub enum Incident {
         /// How many sessions were open on it.
         sessions: usize,
     },
+    /// So many incidents of one kind, since one of that kind was told, and not told one by one: at
+    /// most one in ten seconds is told of each kind that can happen often.
+    Repeated {
+        /// The last of them.
+        last: Box<Incident>,
+        /// How many they were, with the last one.
+        count: u64,
+    },
     /// A thread of the server has ended, as it should or because it could not go on.
     Ended {
         /// All that it has counted.
@@ -64,6 +69,9 @@ impl fmt::Display for Incident {
             Incident::Stalled { id, worker, at_least } => {
                 write!(f, "worker {worker} is busy with session {id} for over {at_least:?}")
             }
+            Incident::Repeated { last, count } => {
+                write!(f, "{last}; it is the last of {count} like it since the last report")
+            }
             Incident::Draining { sessions } => write!(f, "draining {sessions} sessions"),
             Incident::Ended { stats } => write!(f, "ended after {} sessions", stats.opened),
         }
@@ -71,10 +79,20 @@ impl fmt::Display for Incident {
 }
 
 /// What a panic has said.
-pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+pub fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_string(),
         (_, Some(text)) => text.clone(),
         _ => "no message".to_string(),
+    };
+    discard(panic);
+    message
+}
+
+/// Drops what a panic has brought, which may be a user's own type and panic in turn.
+pub fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // Whatever this one does when it is dropped, it is not worth a thread.
+        std::mem::forget(again);
     }
 }

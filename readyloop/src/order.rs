@@ -90,6 +90,7 @@ pub struct Orders {
 }
 
 impl Orders {
+    #[cfg(test)]
     /// How many have not been taken out.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -62,6 +62,8 @@ pub struct Stats {
     pub mails_refused: u64,
     /// Panics caught in handlers and framers.
     pub panics: u64,
+    /// Panics of the incident hook itself; told by the thread that ends next.
+    pub report_panics: u64,
 }
 
 impl Stats {
@@ -99,6 +101,7 @@ impl Stats {
             mails_stale,
             mails_refused,
             panics,
+            report_panics,
             closed,
         } = other;
         self.turns += turns;
@@ -126,6 +129,7 @@ impl Stats {
         self.mails_stale += mails_stale;
         self.mails_refused += mails_refused;
         self.panics += panics;
+        self.report_panics += report_panics;
         self.closed.iter_mut().zip(closed).for_each(|(sum, count)| *sum += count);
     }
 }

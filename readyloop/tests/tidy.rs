@@ -30,7 +30,7 @@ const LAYERS: [&[&str]; 11] = [
         "sync",
         "wake",
     ],
-    &["abroad", "framers", "kernel", "mailbox", "members", "recv", "send", "wheel"],
+    &["abroad", "framers", "kernel", "mailbox", "members", "recv", "report", "send", "wheel"],
     &["listeners", "session", "sim", "sys"],
     &["record", "sessions"],
     &["context"],

@@ -28,10 +28,11 @@ use crate::framers::Framer;
 use crate::handler::Handler;
 use crate::host::{Cut, Host, Hosting, News, Seats, next_frame, shown};
 use crate::id::SessionId;
-use crate::incident::{Incident, Report};
+use crate::incident::Incident;
 use crate::limits::Limits;
 use crate::mailbox::{Bell, Mailbox};
 use crate::order::Load;
+use crate::report::Report;
 use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
 

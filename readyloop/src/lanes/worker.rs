@@ -14,8 +14,9 @@ use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
 use crate::id::SessionId;
-use crate::incident::{Incident, Report, panic_message};
+use crate::incident::{Incident, panic_message};
 use crate::record::{LaneTimer, Wish};
+use crate::report::Report;
 
 use super::Shared;
 use super::lane::{Batch, Event, Lane, Stage, Task};
@@ -174,7 +175,8 @@ impl<H: Handler> Worker<H> {
         batch.record.panics += 1;
         batch.record.wish(id, Wish::Kill(CloseReason::HandlerPanicked));
         batch.record.close();
-        (self.report)(Incident::Panicked { id, message: panic_message(&*panic) });
+        let message = panic_message(panic);
+        self.report.tell(Incident::Panicked { id, message }, batch.record.now);
     }
 
     #[inline(always)]

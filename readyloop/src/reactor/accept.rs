@@ -34,7 +34,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
         if let Some(incident) = self.listeners.conclude(&mut self.kernel, round, now, stats) {
-            (self.report)(incident);
+            self.report.tell(incident, now);
         }
     }
 

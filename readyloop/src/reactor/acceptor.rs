@@ -20,10 +20,11 @@ use crate::census::Census;
 use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::id::Source;
-use crate::incident::{Incident, Report};
+use crate::incident::Incident;
 use crate::kernel::{Farewell, Kernel};
 use crate::listeners::{Caller, Listeners};
 use crate::mailbox::Mailbox;
+use crate::report::Report;
 use crate::stats::Stats;
 
 use super::mail::Letter;
@@ -149,6 +150,7 @@ impl<K: Kernel> Acceptor<K> {
         if self.listeners.next_due().is_some() {
             self.tend_listeners();
         }
+        self.report_counted();
         Ok(self.alive > 0)
     }
 
@@ -169,7 +171,10 @@ impl<K: Kernel> Acceptor<K> {
     fn wait(&mut self) -> Result<usize> {
         let timeout = match self.listeners.has_work() || !self.notices.bell().fall_asleep() {
             true => Some(Duration::ZERO),
-            false => self.listeners.next_due().map(|due| due.since(self.now)),
+            false => {
+                let dues = [self.listeners.next_due(), self.report.next_due()];
+                dues.into_iter().flatten().min().map(|due| due.since(self.now))
+            }
         };
         self.stats.turns += 1;
         self.kernel.wait(timeout).map_err(|errno| Error::system("waiting for events", errno))
@@ -243,6 +248,12 @@ impl<K: Kernel> Acceptor<K> {
         }
     }
 
+    fn report_counted(&mut self) {
+        if self.report.next_due().is_some_and(|due| due <= self.now) {
+            self.report.tell_due(self.now);
+        }
+    }
+
     /// Lets those in who have waited, as far as there is room for them now.
     fn admit_waiting(&mut self) {
         if self.listeners.next_due().is_none() {
@@ -273,7 +284,7 @@ impl<K: Kernel> Acceptor<K> {
         }
         let concluded = self.listeners.conclude(&mut self.kernel, round, self.now, &mut self.stats);
         if let Some(incident) = concluded {
-            (self.report)(incident);
+            self.report.tell(incident, self.now);
         }
     }
 
@@ -317,6 +328,9 @@ impl<K: Kernel> Drop for Acceptor<K> {
     fn drop(&mut self) {
         self.notices.close();
         self.stop(Stage::Draining);
-        (self.report)(Incident::Ended { stats: Box::new(std::mem::take(&mut self.stats)) });
+        self.report.tell_rest(self.now);
+        let mut stats = Box::new(std::mem::take(&mut self.stats));
+        stats.report_panics += self.report.take_panics();
+        self.report.tell(Incident::Ended { stats }, self.now);
     }
 }

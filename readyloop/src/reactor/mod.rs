@@ -35,11 +35,12 @@ use crate::close::CloseReason;
 use crate::error::{Error, Result};
 use crate::host::{Host, News};
 use crate::id::SessionId;
-use crate::incident::{Incident, Report, panic_message};
+use crate::incident::{Incident, panic_message};
 use crate::kernel::{Kernel, Trigger};
 use crate::limits::Limits;
 use crate::listeners::{Caller, Listeners};
 use crate::page::Page;
+use crate::report::Report;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
 
@@ -200,6 +201,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             self.stage.deadline(),
             self.listeners.next_due(),
             self.host.next_check(),
+            self.report.next_due(),
         ];
         dues.into_iter().flatten().min().map(|due| due.since(self.sessions.now))
     }
@@ -251,8 +253,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
         self.sessions.stats.panics += 1;
         self.sessions.kill(id, CloseReason::HandlerPanicked);
-        let message = panic_message(&*panic);
-        (self.report)(Incident::Panicked { id, message });
+        let message = panic_message(panic);
+        self.report.tell(Incident::Panicked { id, message }, self.now());
     }
 }
 
@@ -261,6 +263,9 @@ impl<K: Kernel, H: Host> Drop for Reactor<K, H> {
     fn drop(&mut self) {
         self.close_mailboxes();
         self.remote.ended();
-        (self.report)(Incident::Ended { stats: Box::new(self.sessions.stats.clone()) });
+        self.report.tell_rest(self.now());
+        let mut stats = Box::new(self.sessions.stats.clone());
+        stats.report_panics += self.report.take_panics();
+        self.report.tell(Incident::Ended { stats }, self.now());
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::census::Census;
 use crate::handler::Handler;
-use crate::incident::{Incident, Report};
 use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::listeners::Caller;
 use crate::mailbox::{Bell, Mailbox};
 use crate::order::Load;
+use crate::report::Report;
 
 use super::acceptor::{Balance, Notice};
 use super::mail::Letter;
@@ -48,10 +48,6 @@ pub struct AcceptorSetup<K: Kernel> {
     pub(super) census: Arc<Census>,
 }
 
-fn nobody() -> Report {
-    Arc::new(|_: Incident| {})
-}
-
 impl<K: Kernel> Setup<K> {
     /// For the one reactor of `kernel`; nobody is told of incidents.
     pub fn new(kernel: &K, listeners: Vec<K::Listener>, limits: Limits) -> Setup<K> {
@@ -83,7 +79,7 @@ impl<K: Kernel> Setup<K> {
             listeners: Vec::new(),
             limits: limits.clone(),
             balance: Balance::default(),
-            report: nobody(),
+            report: Report::default(),
             notices,
             letters: all,
             callers: setups.iter().map(|setup| setup.callers.clone()).collect(),
@@ -100,7 +96,7 @@ impl<K: Kernel> Setup<K> {
         Setup {
             listeners,
             limits,
-            report: nobody(),
+            report: Report::default(),
             measures_waits: false,
             number,
             remote,

@@ -50,7 +50,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.stage = Stage::Draining(self.now() + self.limits.drain_timeout);
         self.sessions.census().stop_dialling();
         self.listeners.close(&mut self.kernel, &mut self.sessions.stats);
-        (self.report)(Incident::Draining { sessions: self.sessions.len() });
+        let sessions = self.sessions.len();
+        self.report.tell(Incident::Draining { sessions }, self.now());
         for id in self.sessions.ids() {
             self.refuse(id, CloseReason::Stopped);
         }

@@ -18,7 +18,11 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         if self.listeners.next_due().is_some() {
             self.tend_listeners();
         }
-        self.host.check(self.sessions.now, &*self.report);
+        let now = self.now();
+        self.host.check(now, &|incident| self.report.tell(incident, now));
+        if self.report.next_due().is_some_and(|due| due <= now) {
+            self.report.tell_due(now);
+        }
         if !self.sessions.wheel.is_empty() {
             self.fire();
         }

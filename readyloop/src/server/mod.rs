@@ -4,17 +4,17 @@ mod multi;
 mod topology;
 mod workers;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::address::Address;
 use crate::error::{Errno, Error, Result};
 use crate::handler::Handler;
-use crate::incident::{Incident, Report};
+use crate::incident::Incident;
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Remote, Setup};
 use crate::readiness::Trigger;
+use crate::report::Report;
 use crate::sys::threads::{Cpus, Pinned};
 use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger};
 
@@ -73,7 +73,7 @@ impl Server {
             trigger: Trigger::default(),
             signals: false,
             pin: false,
-            report: Arc::new(|_| {}),
+            report: Report::default(),
             measures_waits: false,
         };
         Builder {
@@ -214,14 +214,13 @@ impl Builder {
         self
     }
 
-    /// Tells `report` what an operator may want to log, on the thread on which it happens. Should it
-    /// panic, that incident is not reported, and nothing else happens.
+    /// Tells `report` what an operator may want to log, on the thread on which it happens, which
+    /// waits for it meanwhile: a hook hands over to whatever may block, and does not block. One that
+    /// panics is counted (`Stats::report_panics`) and called again the next time. Incidents that can
+    /// happen often are told at most once in ten seconds for each kind
+    /// ([`Incident::Repeated`]).
     pub fn on_incident(mut self, report: impl Fn(Incident) + Send + Sync + 'static) -> Builder {
-        self.settings.report = Arc::new(move |incident| {
-            // Also for the sake of the sockets in the hands of whoever reports: a watched one that
-            // is dropped by a panic would be closed before the poller forgets it.
-            let _not_reported = catch_unwind(AssertUnwindSafe(|| report(incident)));
-        });
+        self.settings.report = Report::new(report);
         self
     }
 

@@ -1,10 +1,8 @@
-//! What a server calls besides its handler: when it is ready, and when there is an incident.
+//! What a server calls besides its handler, and asks of its thread.
 
 use std::sync::mpsc::channel;
 
-use readyloop::{Context, Handler, Peer, Raw, Server, Topology};
-
-use super::running::*;
+use readyloop::{Context, Handler, Peer, Raw, Server};
 
 struct Nobody;
 
@@ -15,19 +13,6 @@ impl Handler for Nobody {
         (Raw, ())
     }
     fn on_frame(&mut self, _: &mut (), _: &[u8], _: &mut Context<'_>) {}
-}
-
-#[test]
-fn a_report_that_panics_takes_no_thread_down() {
-    for topology in [Topology::Single, HANDOFF, SHARED, PER_REACTOR, WORKERS] {
-        let builder = Server::builder().listen("127.0.0.1:0").topology(topology);
-        let builder = builder.on_incident(|incident| panic!("cannot report {incident:?}"));
-        let mut server = Running::serve_as(builder, None);
-        assert_echoes(&mut server.dial(), b"hi");
-        server.remote.stop();
-        // Every thread reports its end.
-        server.join();
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod hooks;
 mod pinning;
+mod reports;
 mod running;
 mod serving;
 mod topologies;

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults, Net};
 use readyloop::{
-    CloseReason, Context, Framer, Handler, Incident, Limits, Peer, Reactor, Setup, Step, Trigger,
+    CloseReason, Context, Framer, Handler, Incident, Limits, Peer, Reactor, Report, Setup, Step,
+    Trigger,
 };
 
 use super::world::{BOTH, Fact, World, echo_and, framed};
@@ -135,7 +135,7 @@ fn a_panic_is_reported_with_its_session_and_its_message() {
     let kernel = net.kernel();
     let mut setup = Setup::new(&kernel, vec![net.listener()], Limits::default());
     let (sender, incidents) = std::sync::mpsc::channel();
-    setup.report = Arc::new(move |incident| sender.send(incident).unwrap());
+    setup.report = Report::new(move |incident| sender.send(incident).unwrap());
     let step = Step::Frame { frame: 0..1, consumed: 1 };
     let handler = Holder(step, Rc::default());
     let mut reactor = Reactor::new(kernel, setup, handler).unwrap();

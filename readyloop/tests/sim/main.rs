@@ -11,6 +11,7 @@ mod fairness;
 mod faults;
 mod groups;
 mod readiness;
+mod reports;
 mod seeds;
 mod stopping;
 mod threads;

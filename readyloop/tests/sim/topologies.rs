@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use readyloop::sim::{End, Faults, Net};
 use readyloop::{
-    Balance, CloseReason, Context, Framer, Group, Handler, Incident, Limits, Peer, Reactor,
+    Balance, CloseReason, Context, Framer, Group, Handler, Incident, Limits, Peer, Reactor, Report,
     SessionId, Setup, SlowMember, Step, Trigger, Worker,
 };
 
@@ -628,7 +628,7 @@ fn a_framer_that_panics_loses_no_frame_before_and_is_reported_once() {
             let kernel = net.kernel();
             let mut setup = Setup::new(&kernel, vec![net.listener()], Limits::default());
             let told = reports.clone();
-            setup.report = Arc::new(move |incident| {
+            setup.report = Report::new(move |incident| {
                 if let Incident::Panicked { .. } = incident {
                     told.fetch_add(1, Ordering::Relaxed);
                 }

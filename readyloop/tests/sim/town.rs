@@ -7,7 +7,8 @@ use std::rc::Rc;
 use readyloop::kernel::Kernel;
 use readyloop::sim::{Faults, Net, Rng, Sim};
 use readyloop::{
-    Acceptor, Balance, Lanes, Limits, Reactor, Remote, SessionId, Setup, Stats, Trigger, Worker,
+    Acceptor, Balance, Lanes, Limits, Reactor, Remote, Report, SessionId, Setup, Stats, Trigger,
+    Worker,
 };
 
 use super::world::{Fact, Probe, React};
@@ -81,7 +82,8 @@ impl Town {
         limits: &Limits,
         react: impl Fn() -> React,
     ) -> Town {
-        Town::with_frames(seed, plan, trigger, faults, (limits, limits.frame_bytes_max), react)
+        let frames = (limits, limits.frame_bytes_max);
+        Town::build(seed, plan, trigger, faults, frames, react, Report::default())
     }
 
     /// The same, with a framer that leaves it to the limits how long a frame may be.
@@ -93,16 +95,32 @@ impl Town {
         limits: &Limits,
         react: impl Fn() -> React,
     ) -> Town {
-        Town::with_frames(seed, plan, trigger, faults, (limits, usize::MAX), react)
+        let frames = (limits, usize::MAX);
+        Town::build(seed, plan, trigger, faults, frames, react, Report::default())
     }
 
-    fn with_frames(
+    /// As [`Town::new`]; `report` is told of incidents.
+    pub fn reporting(
+        seed: u64,
+        plan: Plan,
+        trigger: Trigger,
+        faults: Faults,
+        limits: &Limits,
+        react: impl Fn() -> React,
+        report: Report,
+    ) -> Town {
+        let frames = (limits, limits.frame_bytes_max);
+        Town::build(seed, plan, trigger, faults, frames, react, report)
+    }
+
+    fn build(
         seed: u64,
         plan: Plan,
         trigger: Trigger,
         faults: Faults,
         (limits, frame_bytes_max): (&Limits, usize),
         react: impl Fn() -> React,
+        report: Report,
     ) -> Town {
         let net = Net::new(seed, trigger, faults);
         let facts = Rc::new(RefCell::new(Vec::new()));
@@ -117,12 +135,13 @@ impl Town {
                 (vec![Some(Thread::Reactor(reactor))], remote, 1)
             }
             Plan::Handoff(reactors, balance) => {
-                several(&net, limits, reactors, Some(balance), &probe)
+                several(&net, limits, reactors, Some(balance), &probe, report)
             }
-            Plan::ReusePort(reactors) => several(&net, limits, reactors, None, &probe),
+            Plan::ReusePort(reactors) => several(&net, limits, reactors, None, &probe, report),
             Plan::Workers(count) => {
                 let kernel = net.kernel();
-                let setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+                let mut setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+                setup.report = report;
                 let (remote, lanes) = (setup.remote(), setup.lanes::<Probe>(count));
                 let worker = |number| Worker::new(lanes.shared(), number, probe());
                 workers.borrow_mut().extend((0..count).map(worker));
@@ -286,6 +305,7 @@ fn several(
     reactors: usize,
     balance: Option<Balance>,
     probe: &dyn Fn() -> Probe,
+    report: Report,
 ) -> (Vec<Option<Thread>>, Remote, usize) {
     let head = net.kernel();
     let kernels: Vec<Sim> = (0..reactors).map(|_| net.kernel()).collect();
@@ -298,6 +318,8 @@ fn several(
         }
         None => setups.iter_mut().for_each(|setup| setup.listeners.push(net.listener())),
     }
+    setups.iter_mut().for_each(|setup| setup.report = report.clone());
+    acceptor.report = report;
     let remote = setups[0].remote();
     let reactor = |(kernel, setup)| Thread::Reactor(Reactor::new(kernel, setup, probe()).unwrap());
     let mut threads: Vec<_> = kernels.into_iter().zip(setups).map(reactor).map(Some).collect();
