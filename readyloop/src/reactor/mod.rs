@@ -27,12 +27,13 @@ mod timers;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::host::{Host, News};
 use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
@@ -133,9 +134,19 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// One turn. `false` when the server was stopped and the last session has ended.
     ///
     /// # Errors
-    /// Only when the poller cannot go on.
+    /// Only when the poller cannot go on, and every session has ended for that reason; where workers
+    /// have to be waited for, some turns later.
     pub fn turn(&mut self) -> Result<bool> {
-        let ready = self.wait()?;
+        if let Stage::Failed(errno) = self.stage {
+            return self.turn_to_fail(errno);
+        }
+        let ready = match self.wait() {
+            Ok(ready) => ready,
+            Err(errno) => {
+                self.fail(errno);
+                return self.turn_to_fail(errno);
+            }
+        };
         self.clock();
         self.mail();
         self.intake(ready);
@@ -154,7 +165,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// # Errors
     /// Only when the poller cannot go on.
     pub fn run(&mut self) -> Result<()> {
-        while self.turn()? {}
+        while self.turn()? {
+            if let Stage::Failed(_) = self.stage {
+                // Without a poller nothing tells that a worker is done.
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
         Ok(())
     }
 
@@ -170,7 +186,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Sleeps until an event, a timer or a mail; not at all while work is left over.
     #[inline]
-    fn wait(&mut self) -> Result<usize> {
+    fn wait(&mut self) -> std::result::Result<usize, Errno> {
         let timeout = match self.has_work() || !self.letters.bell().fall_asleep() {
             true => Some(Duration::ZERO),
             false => self.sleep_at_most(),
@@ -181,7 +197,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             let waited = self.kernel.now().since(begin);
             self.sessions.stats.waits.note(waited);
         }
-        waited.map_err(|errno| Error::system("waiting for events", errno))
+        waited
     }
 
     #[inline]

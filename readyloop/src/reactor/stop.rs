@@ -1,7 +1,9 @@
-//! The end of a server: no more callers, every session drains, a deadline for those that do not.
+//! The end of a server: no more callers, every session drains, a deadline for those that do not. And
+//! the end of a reactor whose poller has failed: every session ends at once, and hears why.
 
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::error::{Errno, Error, Result};
 use crate::host::Host;
 use crate::incident::Incident;
 use crate::kernel::Kernel;
@@ -18,6 +20,8 @@ pub(super) enum Stage {
     /// All that were left at that moment were cut off; what is left is work that handlers elsewhere
     /// have not given back.
     Ending,
+    /// Its poller can no longer work: nothing is read or written any more.
+    Failed(Errno),
 }
 
 impl Stage {
@@ -25,7 +29,7 @@ impl Stage {
     #[inline]
     pub(super) fn deadline(self) -> Option<Now> {
         match self {
-            Stage::Running | Stage::Ending => None,
+            Stage::Running | Stage::Ending | Stage::Failed(_) => None,
             Stage::Draining(by) => Some(by),
         }
     }
@@ -37,7 +41,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         for _ in 0..self.kernel.signals_seen() {
             match self.stage {
                 Stage::Running => self.drain(),
-                Stage::Draining(_) | Stage::Ending => self.stop_now(),
+                _ => self.stop_now(),
             }
         }
     }
@@ -85,6 +89,42 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn hear_stop(&mut self) {
         if std::mem::take(&mut self.sessions.stop) {
             self.remote.stop();
+        }
+    }
+
+    /// The poller has failed: no more callers, no more mail, and no session lives on.
+    #[cold]
+    pub(super) fn fail(&mut self, errno: Errno) {
+        self.sessions.census().stop_dialling();
+        self.listeners.close(&mut self.kernel, &mut self.sessions.stats);
+        self.close_mailboxes();
+        self.stage = Stage::Failed(errno);
+        self.end_all(errno);
+    }
+
+    fn end_all(&mut self, errno: Errno) {
+        for id in self.sessions.ids() {
+            self.sessions.cut_off(id, CloseReason::System(errno));
+        }
+        self.reap();
+    }
+
+    /// A turn without a poller. Handlers are told the end of every session; workers may still have
+    /// to be waited for, which takes more of these.
+    ///
+    /// # Errors
+    /// Why the poller has failed, when nobody is left.
+    #[cold]
+    pub(super) fn turn_to_fail(&mut self, errno: Errno) -> Result<bool> {
+        self.clock();
+        self.host.announce();
+        self.host.come_home(&mut self.sessions, &mut self.links);
+        self.end_all(errno);
+        self.depart();
+        self.post();
+        match self.sessions.is_empty() && self.host.is_idle() {
+            true => Err(Error::system("waiting for events", errno)),
+            false => Ok(true),
         }
     }
 

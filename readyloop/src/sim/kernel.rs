@@ -232,7 +232,12 @@ impl Kernel for Sim {
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<usize, Errno> {
         let kernel = self.0.kernel;
-        let begun = self.call(|calls| &mut calls.waits).begin_wait(kernel, timeout);
+        let mut world = self.call(|calls| &mut calls.waits);
+        if let Some(errno) = world.pollers[kernel].broken {
+            return Err(errno);
+        }
+        let begun = world.begin_wait(kernel, timeout);
+        drop(world);
         if let Begun::Asleep(due) = begun {
             self.sleep(due);
         }

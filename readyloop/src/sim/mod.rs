@@ -83,6 +83,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::clock::Now;
+use crate::error::Errno;
 use crate::kernel::Trigger;
 use wait::Hook;
 use world::{Listening, World};
@@ -235,6 +236,15 @@ impl Net {
     /// a caller waits or not.
     pub fn refuse_descriptors(&self, accepts: usize) {
         self.world.borrow_mut().descriptors_missing = accepts;
+    }
+
+    /// From now on every wait of this kernel fails, as that of a poller that can no longer work.
+    /// Kernels are numbered from 0, in the order in which they were made.
+    ///
+    /// # Panics
+    /// When there was never a kernel with this number.
+    pub fn fail_waits(&self, kernel: usize, errno: Errno) {
+        self.world.borrow_mut().pollers[kernel].broken = Some(errno);
     }
 
     /// Asks the server to end, as `SIGTERM` does. Of all kernels, the one that was made first hears

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::calls::Calls;
 use crate::clock::Now;
+use crate::error::Errno;
 use crate::id::Token;
 use crate::kernel::{Interest, Ready, Trigger, Wake};
 
@@ -36,6 +37,8 @@ pub(super) struct Poller {
     pub(super) asleep: bool,
     /// When the timeout of the last wait ends, if nothing else ended that wait.
     pub(super) due: Option<Now>,
+    /// Every wait fails with this.
+    pub(super) broken: Option<Errno>,
     /// The last handle was dropped.
     pub(super) gone: bool,
 }

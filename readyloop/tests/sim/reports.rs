@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults};
-use readyloop::{Balance, CloseReason, Incident, Limits, Report, Trigger};
+use readyloop::{Balance, CloseReason, Errno, Incident, Limits, Report, Trigger};
 
 use super::town::{Plan, Town};
-use super::world::{Fact, React, echo_and, framed};
+use super::world::{BOTH, Fact, React, echo, echo_and, framed};
 
 const PLANS: [Plan; 3] =
     [Plan::ReusePort(1), Plan::Handoff(2, Balance::RoundRobin), Plan::Workers(2)];
@@ -100,5 +100,73 @@ fn a_hook_that_panics_costs_no_session_and_no_thread() {
         let closed = |reason: CloseReason| town.stats().closed[reason.kind()];
         assert_eq!(closed(CloseReason::HandlerPanicked), 4, "{plan:?}");
         assert_eq!(closed(CloseReason::Stopped), 4, "{plan:?}");
+    }
+}
+
+/// Sessions of which handlers were told that they began, and that they ended.
+fn begun_and_ended(facts: &[Fact]) -> (usize, Vec<CloseReason>) {
+    let begun = facts.iter().filter(|fact| matches!(fact, Fact::Open(_))).count();
+    let ended = facts.iter().filter_map(|fact| match fact {
+        Fact::Close(_, reason) => Some(*reason),
+        _ => None,
+    });
+    (begun, ended.collect())
+}
+
+#[test]
+fn a_poller_that_fails_ends_every_session_with_its_reason() {
+    const BADF: Errno = Errno(9);
+    // Who fails: a reactor, the acceptor, the reactor of workers.
+    let plans = [
+        (Plan::ReusePort(1), 1),
+        (Plan::Handoff(2, Balance::RoundRobin), 1),
+        (Plan::Handoff(2, Balance::RoundRobin), 0),
+        (Plan::Workers(2), 0),
+    ];
+    for (plan, failing) in plans {
+        for trigger in BOTH {
+            for seed in 0..20 {
+                let (limits, faults) = (Limits::default(), Faults::none());
+                let mut town = Town::new(seed, plan, trigger, faults, &limits, echo);
+                let clients: Vec<_> = (0..6).map(|_| town.caller().0).collect();
+                clients.iter().for_each(|client| client.send(&framed(b"some frame")));
+                // With workers, some lanes are away when it happens.
+                (0..seed).for_each(|_| town.step());
+                town.may_fail = true;
+                town.net.fail_waits(failing, BADF);
+                town.run_out();
+                let (_, mut ended) = begun_and_ended(&town.facts());
+                ended.sort_by_key(|reason| reason.kind());
+                let of_those_who_failed = match plan {
+                    _ if failing == 0 && plan != Plan::Workers(2) => 0,
+                    Plan::Handoff(..) => 3,
+                    _ => 6,
+                };
+                let mut expected = vec![CloseReason::System(BADF); of_those_who_failed];
+                expected.resize(6, CloseReason::Stopped);
+                expected.sort_by_key(|reason| reason.kind());
+                assert_eq!(ended, expected, "{plan:?}, {trigger:?}, seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_dials_whenever_something_ends_does_not_outlive_its_poller() {
+    for plan in PLANS {
+        let stubborn = || {
+            echo_and(|fact, context| {
+                if let Fact::Close(..) | Fact::ConnectFailed(..) = fact {
+                    let again = "10.0.0.1:1".parse().unwrap();
+                    context.connect(&again, Duration::from_secs(1));
+                }
+            })
+        };
+        let (limits, faults) = (Limits::default(), Faults::none());
+        let mut town = Town::new(7, plan, Trigger::Level, faults, &limits, stubborn);
+        let _client = town.caller();
+        town.may_fail = true;
+        town.net.fail_waits(usize::from(plan != Plan::Workers(2)), Errno(9));
+        town.run_out();
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use readyloop::kernel::Kernel;
 use readyloop::sim::{Faults, Net, Rng, Sim};
 use readyloop::{
-    Acceptor, Balance, Lanes, Limits, Reactor, Remote, Report, SessionId, Setup, Stats, Trigger,
-    Worker,
+    Acceptor, Balance, Lanes, Limits, Reactor, Remote, Report, Result, SessionId, Setup, Stats,
+    Trigger, Worker,
 };
 
 use super::world::{Fact, Probe, React};
@@ -40,11 +40,11 @@ enum Thread {
 
 impl Thread {
     /// `false` when it has ended.
-    fn step(&mut self) -> bool {
+    fn step(&mut self) -> Result<bool> {
         match self {
-            Thread::Acceptor(acceptor) => acceptor.turn().unwrap(),
-            Thread::Reactor(reactor) => reactor.turn().unwrap(),
-            Thread::WithLanes(reactor) => reactor.turn().unwrap(),
+            Thread::Acceptor(acceptor) => acceptor.turn(),
+            Thread::Reactor(reactor) => reactor.turn(),
+            Thread::WithLanes(reactor) => reactor.turn(),
         }
     }
 
@@ -69,6 +69,8 @@ pub struct Town {
     pub listeners: usize,
     facts: Rc<RefCell<Vec<Fact>>>,
     ended: Stats,
+    /// A thread may end because it could not go on.
+    pub may_fail: bool,
     rng: Rng,
 }
 
@@ -150,8 +152,17 @@ impl Town {
             }
         };
         let rng = Rng::new(seed ^ 0x70_77_6E);
-        let town =
-            Town { net, remote, threads, workers, listeners, facts, ended: Stats::default(), rng };
+        let town = Town {
+            net,
+            remote,
+            threads,
+            workers,
+            listeners,
+            facts,
+            ended: Stats::default(),
+            may_fail: false,
+            rng,
+        };
         town.work_while_asleep(seed);
         town
     }
@@ -217,9 +228,10 @@ impl Town {
         if nth >= self.threads.len() {
             return self.workers.borrow_mut()[nth - self.threads.len()].step();
         }
-        if let Some(thread) = &mut self.threads[nth]
-            && !thread.step()
-        {
+        let Some(thread) = &mut self.threads[nth] else { return false };
+        let goes_on = thread.step();
+        assert!(goes_on.is_ok() || self.may_fail, "{goes_on:?}");
+        if !goes_on.unwrap_or(false) {
             self.ended.add(thread.stats());
             self.threads[nth] = None;
         }
