@@ -2,7 +2,7 @@
 //!
 //! It is built only on the library's public API, so it is the first proof that the API is enough.
 //! Standard output is for whoever started it (the ready line), standard error is for people (logs,
-//! errors); that nobody reads them any more is no reason to end.
+//! errors); that nobody reads them is no reason to end, nor to wait.
 //!
 //! Exit status: 0 after a stop that was asked for, 1 when the machine said no, 2 when the options
 //! must change.
@@ -23,34 +23,34 @@ mod serve;
 mod topology;
 mod units;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Command, Service};
 use failure::Failure;
 
-fn serve_one(service: &Service) -> readyloop::Result<()> {
-    log::start(&service.server().log);
-    match service {
+fn serve_one(service: &Service) -> Result<(), Failure> {
+    log::start(&service.server().log)?;
+    let served = match service {
         Service::Echo(options) => echo::serve(options),
         Service::Http(options) => http::serve(options),
         Service::Kv(options) => kv::serve(options),
         Service::Rooms(options) => rooms::serve(options),
-    }
+    };
+    Ok(served?)
 }
 
 fn main() -> ExitCode {
     let args = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let _finish = log::Finish;
     let end = match &args.command {
-        Command::Serve(service) => serve_one(service).map_err(Failure::from),
+        Command::Serve(service) => serve_one(service),
         Command::Bench(bench) => bench::run(bench),
         Command::Compare(options) => compare::run(options),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Unlike eprintln!, this does not panic when standard error is closed.
-            let _nobody_reads = writeln!(io::stderr(), "readyloop: {error}");
+            log::say(&format!("readyloop: {error}"));
             ExitCode::from(error.status())
         }
     }

@@ -1,7 +1,10 @@
 //! From options to a served service: limits, the ready line, the end.
 
 use std::io::{self, Write};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use readyloop::{
     Address, CloseReason, Error, Handler, Incident, Limits, Remote, Result, Server, Stats,
@@ -13,6 +16,8 @@ use crate::log;
 use crate::topology;
 use crate::units::Bytes;
 
+/// How long the program waits at its end for who should read the ready line.
+const READY_LINE: Duration = Duration::from_millis(500);
 /// Room in bytes for what belongs to a frame besides its own bytes: its prefix, or its line end.
 const WRAPPING_BYTES_MAX: usize = 16;
 
@@ -79,7 +84,10 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
     let server = addresses.fold(builder, |builder, address| builder.listen(address)).bind()?;
     let ready = ready_line(service.name, server.addresses(), options);
     let handler = make(server.remote());
-    let end = server.on_ready(move || announce(&ready)).run(handler);
+    let (announced, is_announced) = channel();
+    let end = server.on_ready(move || announce(ready, announced)).run(handler);
+    // A reader that was slow to come may still be there.
+    let _or_not = is_announced.recv_timeout(READY_LINE);
     info!("ended: {}", totals(&total(&counted)));
     end
 }
@@ -100,12 +108,19 @@ fn ready_line(service: &str, addresses: &[Address], options: &ServerOptions) -> 
     format!("serving {service} on {} ({})", addresses.join(", "), options.how())
 }
 
-/// Writes the ready line; a server is worth having also when nobody reads it.
-fn announce(ready: &str) {
+/// Writes the ready line, in a thread that ends with it: standard output may be full, and a server is
+/// worth having also when nobody reads it. `announced` is dropped when it is written.
+fn announce(ready: String, announced: Sender<()>) {
     info!("{ready}");
-    let mut stdout = io::stdout().lock();
-    if let Err(error) = writeln!(stdout, "{ready}").and_then(|()| stdout.flush()) {
-        warn!("the ready line reached nobody: {error}");
+    let write = move || {
+        let _announced = announced;
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = writeln!(stdout, "{ready}").and_then(|()| stdout.flush()) {
+            warn!("the ready line reached nobody: {error}");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("readyloop-ready".to_string()).spawn(write) {
+        warn!("the ready line was not written: {error}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program under test, its callers, and their deadlines.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// Longer than anything here takes; a test that meets it has failed.
@@ -115,6 +116,18 @@ impl Server {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         Server::spawn(command(&[&["serve", service], options].concat()).stdout(writer))
+    }
+
+    /// Starts it with these for its standard output and its standard error, so it is not known when
+    /// it is ready.
+    pub fn start_into(
+        service: &str,
+        options: &[&str],
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Server {
+        let mut command = command(&[&["serve", service], options].concat());
+        Server::spawn(command.stdout(stdout).stderr(stderr))
     }
 
     fn spawn(command: &mut Command) -> Server {
@@ -308,4 +321,16 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _gone = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A pipe that takes not one more byte, until its other end is read.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    while writer.write(b".").is_ok() {}
+    // The flag belongs to the pipe's end, and whoever inherits it expects to be kept waiting.
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
 }

@@ -1,11 +1,16 @@
 //! What the program says, where, and that it lives on when nobody listens.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::program::{Server, connect_unix, expect_end, ping, socket_path};
+use crate::program::{DEADLINE, Server, connect_unix, expect_end, full_pipe, ping, socket_path};
 
 /// A server that has served one session and was stopped; returns its log.
 fn log_of(options: &[&str]) -> String {
@@ -69,4 +74,73 @@ fn a_standard_error_that_nobody_reads_is_no_reason_to_end() {
     ping(&server.connect());
     server.signal(Signal::TERM);
     assert_eq!(server.end().code, Some(0));
+}
+
+/// Waits until somebody listens there.
+fn wait_until_ready(path: &Path) {
+    let begin = Instant::now();
+    while UnixStream::connect(path).is_err() {
+        assert!(begin.elapsed() < DEADLINE, "it is never ready");
+        thread::yield_now();
+    }
+}
+
+/// One frame goes there and comes back.
+fn is_answered(path: &Path) {
+    let mut stream = connect_unix(path.to_str().unwrap());
+    stream.write_all(b"\0\0\0\x01x").unwrap();
+    let mut reply = [0; 5];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"\0\0\0\x01x");
+}
+
+/// Stops it, and sees that it does not wait for who should read what it says.
+fn ends_soon(server: Server) {
+    let begin = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().code, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_full_standard_error_stalls_neither_sessions_nor_the_stop() {
+    for topology in ["single", "multi", "workers"] {
+        let path = socket_path();
+        let listen = format!("unix:{}", path.display());
+        let (reader, writer) = full_pipe();
+        let options = ["-vv", "--listen", &listen, "--topology", topology];
+        let server = Server::start_into("echo", &options, Stdio::null(), writer);
+        wait_until_ready(&path);
+        // Together they have more to say than the queue holds: 256 KiB.
+        (0..2000).for_each(|_| is_answered(&path));
+        // Whoever comes late reads how much was lost, and all that is said from then on.
+        let mut late = BufReader::new(reader);
+        let mut line = String::new();
+        while !line.contains(" lines were lost here, as nobody read standard error") {
+            line.clear();
+            assert!(late.read_line(&mut line).unwrap() > 0, "{topology}: nothing was lost");
+        }
+        is_answered(&path);
+        ends_soon(server);
+        let mut rest = String::new();
+        late.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("ended: 2002 sessions"), "{topology}: {rest}");
+        // And when nobody ever comes.
+        let (_unread, writer) = full_pipe();
+        let server = Server::start_into("echo", &options, Stdio::null(), writer);
+        wait_until_ready(&path);
+        (0..10).for_each(|_| is_answered(&path));
+        ends_soon(server);
+    }
+}
+
+#[test]
+fn a_full_standard_output_stalls_neither_sessions_nor_the_stop() {
+    let path = socket_path();
+    let listen = format!("unix:{}", path.display());
+    let (_unread, writer) = full_pipe();
+    let server = Server::start_into("echo", &["--listen", &listen], writer, Stdio::null());
+    wait_until_ready(&path);
+    is_answered(&path);
+    ends_soon(server);
 }
