@@ -20,6 +20,7 @@ mod logged;
 mod progress;
 mod rooms;
 mod serve;
+mod signals;
 mod topology;
 mod units;
 

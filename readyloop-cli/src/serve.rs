@@ -7,12 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use readyloop::{
-    Address, CloseReason, Error, Handler, Incident, Limits, Remote, Result, Server, Stats,
+    Address, CloseReason, Errno, Error, Handler, Incident, Limits, Remote, Result, Server, Stats,
 };
 use tracing::{info, warn};
 
 use crate::args::{Identity, LimitOptions, ServerOptions};
 use crate::log;
+use crate::signals;
 use crate::topology;
 use crate::units::Bytes;
 
@@ -84,6 +85,9 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
     let server = addresses.fold(builder, |builder, address| builder.listen(address)).bind()?;
     let ready = ready_line(service.name, server.addresses(), options);
     let handler = make(server.remote());
+    signals::end_at_the_second().map_err(|error| {
+        Error::system("watching signals", Errno(error.raw_os_error().unwrap_or_default()))
+    })?;
     let (announced, is_announced) = channel();
     let end = server.on_ready(move || announce(ready, announced)).run(handler);
     // A reader that was slow to come may still be there.

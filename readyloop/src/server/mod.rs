@@ -209,6 +209,11 @@ impl Builder {
     /// Drains on SIGINT and SIGTERM; the second one stops at once. Signals belong to the whole
     /// process, so this is asked for and never assumed. When the server has ended, the two signals
     /// are ignored: what they did before is not restored.
+    ///
+    /// [`Server::run`] joins its threads, so it waits for a handler that does not return, however
+    /// many signals come; where handlers run in place, nobody hears them meanwhile. A program that
+    /// wants to end all the same counts the signals as well, and exits (`readyloop serve` does so a
+    /// second after the second one).
     pub fn stop_on_signals(mut self) -> Builder {
         self.settings.signals = true;
         self

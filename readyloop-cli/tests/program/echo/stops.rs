@@ -1,10 +1,11 @@
 //! The end of a server: the first signal drains, the second one does not wait.
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -138,4 +139,38 @@ fn the_drain_timeout_ends_the_server_whoever_does_not_read() {
     server.signal(Signal::TERM);
     assert!(ends_well(server).contains("drain_timeout 1"));
     assert!(begin.elapsed() < DEADLINE / 4, "{:?}", begin.elapsed());
+}
+
+/// Waits until the server has computed for a while: its handler runs.
+fn wait_until_busy(server: &Server) {
+    let (begin, stat) = (Instant::now(), format!("/proc/{}/stat", server.pid()));
+    // proc_pid_stat(5): the name ends with a parenthesis, and utime is the twelfth field behind it.
+    let ticks = || -> u64 {
+        let stat = fs::read_to_string(&stat).unwrap();
+        let behind = stat.rsplit_once(") ").unwrap().1;
+        behind.split(' ').nth(11).unwrap().parse().unwrap()
+    };
+    let before = ticks();
+    while ticks() < before + 5 {
+        assert!(begin.elapsed() < DEADLINE, "no handler runs");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_program_also_when_a_handler_never_returns() {
+    let topologies: [&[&str]; 3] = [&["single"], &["multi", "--reactors", "2"], &["workers"]];
+    for topology in topologies {
+        let options = [&["--handler-cost", "1h", "--topology"], topology].concat();
+        let server = Server::start("echo", &options);
+        let mut stream = server.connect();
+        stream.write_all(FRAME).unwrap();
+        wait_until_busy(&server);
+        let begin = Instant::now();
+        // Two of the same could become one (signal(7)).
+        server.signal(Signal::TERM);
+        server.signal(Signal::INT);
+        assert!(ends_well(server).contains("ended without handlers that do not return"));
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
 }
