@@ -30,7 +30,7 @@ use crate::framing::Framing;
 use crate::progress::Progress;
 
 use firehose::Firehoses;
-use load::{Event, Load, Plan, Start, histogram};
+use load::{Event, Load, Look, Pending, Plan, Start, histogram};
 use process::Usage;
 use report::Poured;
 pub use report::Report;
@@ -95,11 +95,7 @@ fn tell(report: &Report, options: &BenchOptions) -> Result<()> {
     if let Some(path) = &options.plot {
         plot::draw(report, path).map_err(|error| Failure::cannot_write("--plot", path, &error))?;
     }
-    match &report.cut_short {
-        Some(why) => Err(failed(why)),
-        None if report.answers == 0 => Err(failed("no answer came")),
-        None => Ok(()),
-    }
+    report.fault().map_or(Ok(()), |why| Err(failed(why)))
 }
 
 /// What went wrong on the way, and not with the options.
@@ -184,9 +180,11 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         rate: options.rate,
         threads,
         measured: watched.measured,
-        answers: latencies.len(),
+        answers: counters.answers.load(Ordering::Relaxed),
         wrong: counters.wrong.load(Ordering::Relaxed),
         lost: counters.lost.load(Ordering::Relaxed),
+        idle_lost: counters.idle_lost.load(Ordering::Relaxed),
+        pending: watched.pending,
         sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
         received_bytes: counters.received_bytes.load(Ordering::Relaxed),
         latencies,
@@ -207,9 +205,17 @@ struct Watch {
 struct Watched {
     measured: Duration,
     server: Option<(u32, Usage, Usage)>,
+    /// What was not answered, also not in a while behind the end.
+    pending: Pending,
     /// Why it ended early.
     cut_short: Option<String>,
 }
+
+/// How long the last requests may take to be answered, behind the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// A thread's sessions: how they begin, and what they wait for.
+type Ready = (u8, Start, Look);
 
 impl Watch {
     fn run(self, duration: Duration) -> Result<Watched> {
@@ -220,11 +226,11 @@ impl Watch {
     }
 
     /// Waits until every thread has all of its sessions.
-    fn wait_for_all(&self) -> Result<Vec<(u8, Start)>> {
+    fn wait_for_all(&self) -> Result<Vec<Ready>> {
         let (mut starts, mut progress) = (Vec::new(), Progress::default());
         while starts.len() < self.plan.threads {
             match self.heard.recv_timeout(Duration::from_millis(200)) {
-                Ok(Event::AllOpen(reactor, start)) => starts.push((reactor, start)),
+                Ok(Event::AllOpen(reactor, start, look)) => starts.push((reactor, start, look)),
                 Ok(Event::Fault(why)) => return Err(failed(why)),
                 Err(RecvTimeoutError::Timeout) => {
                     let open = self.plan.counters.open.load(Ordering::Relaxed);
@@ -237,12 +243,14 @@ impl Watch {
         Ok(starts)
     }
 
-    fn measure(&self, starts: Vec<(u8, Start)>, duration: Duration) -> Result<Watched> {
+    fn measure(&self, starts: Vec<Ready>, duration: Duration) -> Result<Watched> {
         let counters = &self.plan.counters;
         let before = self.pid.map(usage).transpose()?;
         counters.measures.store(true, Ordering::Relaxed);
         let begin = Instant::now();
-        for (reactor, start) in starts {
+        let mut looks = Vec::new();
+        for (reactor, start, look) in starts {
+            looks.push(look);
             self.remote.run_on(reactor, start).map_err(|_| failed("a thread has ended"))?;
         }
         let (mut progress, mut last, mut cut_short) = (Progress::default(), 0, None);
@@ -264,7 +272,25 @@ impl Watch {
         let after = self.pid.and_then(|pid| Usage::of(pid).ok());
         let server =
             self.pid.zip(before).zip(after).map(|((pid, before), after)| (pid, before, after));
-        Ok(Watched { measured, server, cut_short })
+        let pending = self.wait_for_answers(&looks, &mut cut_short);
+        Ok(Watched { measured, server, pending, cut_short })
+    }
+
+    /// Waits for the answers to what was asked before the end, but not for long, and not for those
+    /// who are lost. Says what was not answered.
+    fn wait_for_answers(&self, looks: &[Look], cut_short: &mut Option<String>) -> Pending {
+        const AGAIN: Duration = Duration::from_millis(2);
+        let begin = Instant::now();
+        loop {
+            let pending = looks.iter().fold(Pending::default(), |sum, look| sum + look());
+            let is_over = cut_short.is_some() || begin.elapsed() >= LAST_ANSWERS;
+            if pending.in_flight == 0 || is_over {
+                return pending;
+            }
+            if let Ok(Event::Fault(why)) = self.heard.recv_timeout(AGAIN) {
+                *cut_short = Some(why);
+            }
+        }
     }
 }
 

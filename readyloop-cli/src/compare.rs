@@ -204,7 +204,7 @@ fn measure(point: &Point, options: &CompareOptions) -> Result<Measured> {
         plot: None,
     };
     let report = bench::echo(&name(point), &asked)?;
-    if let Some(why) = &report.cut_short {
+    if let Some(why) = report.fault() {
         return Err(Failure::Others(format!(
             "{} with {} idle sessions: {why}",
             name(point),

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Add;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +42,9 @@ pub struct Plan {
 
 /// What whoever measures hears.
 pub enum Event {
-    /// All sessions of a reactor are open; this lets them begin.
-    AllOpen(u8, Start),
+    /// All sessions of a reactor are open; the first lets them begin, the second looks at what they
+    /// have asked.
+    AllOpen(u8, Start, Look),
     /// One could not be opened, or was lost, and why.
     Fault(String),
 }
@@ -50,17 +52,46 @@ pub enum Event {
 /// To be run on the reactor whose sessions begin.
 pub type Start = Box<dyn FnOnce(&mut Context<'_>) + Send>;
 
+/// Tells which requests have no answer.
+pub type Look = Box<dyn Fn() -> Pending + Send>;
+
+/// Requests that were due and have no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pending {
+    /// Asked, on sessions that are open.
+    pub in_flight: u64,
+    /// Asked, on sessions that were lost.
+    pub lost: u64,
+    /// Not asked, as too many were in flight.
+    pub unsent: u64,
+}
+
+impl Add for Pending {
+    type Output = Pending;
+
+    fn add(self, other: Pending) -> Pending {
+        Pending {
+            in_flight: self.in_flight + other.in_flight,
+            lost: self.lost + other.lost,
+            unsent: self.unsent + other.unsent,
+        }
+    }
+}
+
 /// What can be looked at while it runs.
 #[derive(Default)]
 pub struct Counters {
-    /// Whether what is answered counts.
+    /// Whether requests are asked.
     pub measures: AtomicBool,
     /// Whether it is over.
     pub over: AtomicBool,
     pub answers: AtomicU64,
     pub open: AtomicU64,
     pub wrong: AtomicU64,
+    /// Sessions that asked.
     pub lost: AtomicU64,
+    /// Sessions that did not.
+    pub idle_lost: AtomicU64,
     pub sent_bytes: AtomicU64,
     pub received_bytes: AtomicU64,
 }
@@ -213,7 +244,9 @@ impl<W: Wire> Load<W> {
                 Box::new(move |context| conduct(pace, plan, desk, remote, reactor, context))
             }
         };
-        self.plan.tell(Event::AllOpen(reactor, start));
+        let desk = self.desk.clone();
+        let look: Look = Box::new(move || lock(&desk).pending());
+        self.plan.tell(Event::AllOpen(reactor, start, look));
     }
 
     /// Bytes came back on a line.
@@ -232,10 +265,12 @@ impl<W: Wire> Load<W> {
                 counters.wrong.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            if measures {
-                self.latencies.saturating_record(now.since(due).as_nanos() as u64);
-                counters.answers.fetch_add(1, Ordering::Relaxed);
+            // Also behind the end: the request was asked before it.
+            self.latencies.saturating_record(now.since(due).as_nanos() as u64);
+            if !measures {
+                continue;
             }
+            counters.answers.fetch_add(1, Ordering::Relaxed);
             let next = if self.plan.rate.is_none() { Some(now) } else { line.waiting.pop_front() };
             if let Some(due) = next {
                 ask(wire, line, due, out);
@@ -305,7 +340,7 @@ fn conduct<W: Wire>(
     reactor: u8,
     context: &mut Context<'_>,
 ) {
-    if plan.counters.over.load(Ordering::Relaxed) {
+    if !plan.counters.measures.load(Ordering::Relaxed) {
         return;
     }
     while let Some(due) = pace.next(context.now()) {
@@ -316,6 +351,22 @@ fn conduct<W: Wire>(
     let _ended = remote.run_on(reactor, move |context| {
         conduct(pace, plan, desk, again, reactor, context);
     });
+}
+
+impl<W> Desk<W> {
+    /// What has no answer yet.
+    fn pending(&self) -> Pending {
+        let mut pending = Pending::default();
+        for line in &self.lines {
+            let asked = line.in_flight.len() as u64;
+            match line.id {
+                Some(_) => pending.in_flight += asked,
+                None => pending.lost += asked,
+            }
+            pending.unsent += line.waiting.len() as u64;
+        }
+        pending
+    }
 }
 
 impl<W: Wire> Desk<W> {
@@ -404,15 +455,21 @@ impl<W: Wire> Handler for Load<W> {
         if counters.over.load(Ordering::Relaxed) {
             return;
         }
-        if let Role::Firehose = role {
+        match role {
+            // Servers close who is idle; those who ask go on.
+            Role::Idle => {
+                counters.idle_lost.fetch_add(1, Ordering::Relaxed);
+            }
             // What is measured without it is not what was asked for.
-            return self.plan.tell(Event::Fault(format!("a firehose was lost: {reason}")));
-        }
-        if counters.lost.fetch_add(1, Ordering::Relaxed) + 1 == self.plan.busy as u64 {
-            self.plan.tell(Event::Fault(format!("the sessions were lost: {reason}")));
-        }
-        if let Role::Busy(index) = role {
-            lock(&self.desk).lines[index].id = None;
+            Role::Firehose => {
+                self.plan.tell(Event::Fault(format!("a firehose was lost: {reason}")));
+            }
+            Role::Busy(index) => {
+                lock(&self.desk).lines[index].id = None;
+                if counters.lost.fetch_add(1, Ordering::Relaxed) + 1 == self.plan.busy as u64 {
+                    self.plan.tell(Event::Fault(format!("the sessions were lost: {reason}")));
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::firehose::Firehoses;
+use super::load::Pending;
 use super::process::Usage;
 
 /// The percentiles that are told.
@@ -29,7 +30,11 @@ pub struct Report {
     pub measured: Duration,
     pub answers: u64,
     pub wrong: u64,
+    /// Sessions that asked, and sessions that did not.
     pub lost: u64,
+    pub idle_lost: u64,
+    /// Requests without an answer.
+    pub pending: Pending,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// In nanoseconds.
@@ -76,6 +81,21 @@ impl Report {
         Some((each(after.user - before.user), each(after.system - before.system)))
     }
 
+    /// Requests that were asked and never answered.
+    pub fn unanswered(&self) -> u64 {
+        self.pending.in_flight + self.pending.lost
+    }
+
+    /// Why the figures are not what was asked for, if they are not.
+    pub fn fault(&self) -> Option<String> {
+        match (&self.cut_short, self.answers, self.unanswered()) {
+            (Some(why), ..) => Some(why.clone()),
+            (None, 0, _) => Some("no answer came".to_string()),
+            (None, _, 0) => None,
+            (None, _, count) => Some(format!("{} requests were not answered", grouped(count))),
+        }
+    }
+
     /// For programs; times in microseconds.
     pub fn json(&self) -> Value {
         let micros = |nanos: u64| nanos as f64 / 1e3;
@@ -105,6 +125,8 @@ impl Report {
             "pipeline": self.pipeline, "rate": self.rate, "threads": self.threads,
             "seconds": seconds, "answers": self.answers,
             "answers_per_second": self.throughput(), "wrong": self.wrong, "lost": self.lost,
+            "idle_lost": self.idle_lost, "unanswered": self.unanswered(),
+            "unsent": self.pending.unsent,
             "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes,
             "latency_us": latencies, "server": server, "cut_short": self.cut_short,
         })
@@ -158,9 +180,16 @@ impl fmt::Display for Report {
         writeln!(f, " max {}", spelled(self.latencies.max()))?;
         writeln!(
             f,
-            "errors     {:>14} wrong answers, {} sessions lost",
+            "errors     {:>14} wrong answers, {} sessions lost, {} idle ones lost",
             grouped(self.wrong),
-            grouped(self.lost)
+            grouped(self.lost),
+            grouped(self.idle_lost)
+        )?;
+        writeln!(
+            f,
+            "unanswered {:>14} requests, and {} that were due and not sent",
+            grouped(self.unanswered()),
+            grouped(self.pending.unsent)
         )?;
         if let Some(Poured { sessions, sent_bytes, received_bytes }) = self.firehoses {
             let rate = |count: u64| format!("{:.1} MB/s", count as f64 / 1e6 / seconds);
@@ -215,6 +244,8 @@ mod tests {
             answers: 1000,
             wrong: 0,
             lost: 1,
+            idle_lost: 2,
+            pending: Pending { in_flight: 3, lost: 4, unsent: 5 },
             sent_bytes: 64_000,
             received_bytes: 64_000,
             latencies,
@@ -230,7 +261,8 @@ mod tests {
             "10 sessions and 5 idle ones, 2 in flight on each",
             "500/s of 600 due",
             "p50 500 ms, p90 900 ms, p99 990 ms, p99.9 1.00 s, max 1.00 s",
-            "1 sessions lost",
+            "1 sessions lost, 2 idle ones lost",
+            "7 requests, and 5 that were due and not sent",
             "firehoses               3   15.0 MB/s out, 10.0 MB/s in on all of them",
             "process 7: 1.00 CPUs, 500.00 us user and 1500.00 us kernel an answer, 5.0 MB",
         ] {
@@ -244,6 +276,8 @@ mod tests {
         assert_eq!(json["answers_per_second"], 500.0);
         assert_eq!(json["firehoses"]["received_bytes_per_second"], 10e6);
         assert_eq!(json["server"]["memory_bytes"], 5_000_000);
+        assert_eq!((&json["unanswered"], &json["unsent"]), (&7.into(), &5.into()));
+        assert_eq!(report().fault().as_deref(), Some("7 requests were not answered"));
         let median = json["latency_us"]["p50"].as_f64().unwrap();
         assert!((499_000.0..501_000.0).contains(&median), "{median}");
     }

@@ -202,3 +202,38 @@ fn what_cannot_be_measured_is_refused_with_a_way_out() {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn idle_sessions_that_a_server_closes_are_counted_and_end_nothing() {
+    let server = Server::start("echo", &["--idle-timeout", "100ms"]);
+    let options = ["--idle", "50", "--sessions", "10", "--duration", "600ms"];
+    let (report, ended) = bench("echo", &server, &options);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!((&report["lost"], &report["idle_lost"]), (&0.into(), &50.into()), "{report}");
+    assert_eq!((&report["cut_short"], &report["unanswered"]), (&Value::Null, &0.into()));
+    assert!(report["seconds"].as_f64().unwrap() >= 0.6, "{report}");
+    assert!(ended.stdout.contains("0 sessions lost, 50 idle ones lost"), "{}", ended.stdout);
+    server.stop();
+}
+
+#[test]
+fn a_server_that_stops_answering_in_mid_run_is_an_error_and_said_so() {
+    for rate in [&[][..], &["--rate", "1000"]] {
+        let server = Server::start("echo", &[]);
+        let options = [rate, &["--sessions", "10", "--duration", "600ms"]].concat();
+        let (report, ended) = thread::scope(|scope| {
+            let measured = scope.spawn(|| bench("echo", &server, &options));
+            // It answers for so long, and then never again.
+            thread::sleep(Duration::from_millis(300));
+            server.signal(Signal::STOP);
+            measured.join().unwrap()
+        });
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(report["answers"].as_u64().unwrap() > 0, "{report}");
+        assert_eq!(report["unanswered"], 10, "one on each session: {report}");
+        assert_eq!(report["unsent"].as_u64().unwrap() > 0, !rate.is_empty(), "{report}");
+        assert!(ended.stderr.contains("10 requests were not answered"), "{}", ended.stderr);
+        server.signal(Signal::CONT);
+        server.stop();
+    }
+}
