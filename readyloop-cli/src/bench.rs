@@ -19,15 +19,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
-use readyloop::{
-    Accepting, Address, Error, FdTables, Limits, Lines, Raw, Remote, Server, Topology,
-};
+use readyloop::{Accepting, Address, Error, Limits, Lines, Raw, Remote, Server, Topology};
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::{Bench, BenchEcho, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::progress::Progress;
+use crate::topology::tables_per_reactor;
 
 use firehose::Firehoses;
 use load::{Event, Load, Look, Pending, Plan, Start, histogram};
@@ -148,7 +147,7 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
     let topology = match threads {
         1 => Topology::Single,
         reactors => {
-            Topology::Multi { reactors, accept: Accepting::ReusePort(FdTables::PerReactor) }
+            Topology::Multi { reactors, accept: Accepting::ReusePort(tables_per_reactor()) }
         }
     };
     let limits = Limits { drain_timeout: Duration::from_secs(1), ..Limits::default() };

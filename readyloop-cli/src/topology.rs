@@ -96,10 +96,20 @@ fn accepting(options: &TopologyOptions) -> Result<Accepting> {
              leave it out, or use --accept handoff",
         ),
         AcceptName::ReusePort => Ok(Accepting::ReusePort(match options.fd_tables {
-            Some(FdTablesName::PerReactor) => FdTables::PerReactor,
-            _ => FdTables::Shared,
+            Some(FdTablesName::PerReactor) => tables_per_reactor(),
+            _ => FdTables::shared(),
         })),
     }
+}
+
+/// A descriptor table for each reactor.
+#[allow(unsafe_code)]
+pub fn tables_per_reactor() -> FdTables {
+    // SAFETY: what a handler of this program opens, a file that it sends, is part of one session's
+    // state, and sessions stay on their reactor's thread; nothing else is opened while a server runs
+    // and then used on another thread. One server runs at a time, so no handler of a signal has a
+    // descriptor that was opened later.
+    unsafe { FdTables::per_reactor() }
 }
 
 /// One thread for each CPU that this process may use.
@@ -130,11 +140,11 @@ mod tests {
             ),
             (
                 "--topology multi --reactors 3 --accept reuseport",
-                multi(Accepting::ReusePort(FdTables::Shared)),
+                multi(Accepting::ReusePort(FdTables::shared())),
             ),
             (
                 "--topology multi --reactors 3 --accept reuseport --fd-tables per-reactor",
-                multi(Accepting::ReusePort(FdTables::PerReactor)),
+                multi(Accepting::ReusePort(tables_per_reactor())),
             ),
             ("--topology workers --workers 5", Topology::workers(5)),
         ];

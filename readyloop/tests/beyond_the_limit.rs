@@ -1,6 +1,6 @@
 //! One process holds more sessions than `RLIMIT_NOFILE` allows, when each reactor has a descriptor
 //! table of its own. In a process of its own, because the limit belongs to the whole process.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unsafe_code)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,11 +9,11 @@ use std::sync::mpsc::channel;
 use std::thread::{scope, spawn};
 use std::time::Duration;
 
-use readyloop::sys::threads::own_descriptors;
 use readyloop::{
     Accepting, Address, Context, FdTables, Handler, Peer, Raw, Server, SessionId, Topology,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 const DESCRIPTORS: u64 = 200;
 const CLIENT_THREADS: usize = 4;
@@ -36,7 +36,8 @@ impl Handler for Echo {
 /// Opens sessions from a thread with descriptors of its own, and holds them until everybody has
 /// been served.
 fn hold_sessions(address: SocketAddr, everybody: &Barrier) -> usize {
-    own_descriptors().unwrap();
+    // SAFETY: what this thread opens stays with it, and it uses nothing that others have opened.
+    unsafe { unshare_unsafe(UnshareFlags::FILES) }.unwrap();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS_EACH {
         let mut client = TcpStream::connect(address).unwrap();
@@ -60,7 +61,8 @@ fn hold_sessions(address: SocketAddr, everybody: &Barrier) -> usize {
 fn a_process_holds_more_sessions_than_its_descriptor_limit() {
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: hard }).unwrap();
-    let accept = Accepting::ReusePort(FdTables::PerReactor);
+    // SAFETY: no handler here opens a descriptor, and the clients have tables of their own.
+    let accept = Accepting::ReusePort(unsafe { FdTables::per_reactor() });
     let topology = Topology::Multi { reactors: 4, accept };
     let server = Server::builder().listen("127.0.0.1:0").topology(topology).bind().unwrap();
     let (remote, address) = (server.remote(), server.addresses()[0].clone());

@@ -1,6 +1,6 @@
 //! What a server that has ended leaves behind: nothing. In a process of its own, because threads
 //! and descriptors belong to the whole process.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unsafe_code)]
 
 use std::fs::read_dir;
 use std::io::{Read, Write};
@@ -55,12 +55,14 @@ fn serve(topology: Topology) {
 
 #[test]
 fn a_server_that_has_ended_leaves_no_thread_and_no_descriptor() {
+    // SAFETY: no handler here opens a descriptor.
+    let per_reactor = unsafe { FdTables::per_reactor() };
     let topologies = [
         Topology::Single,
         Topology::multi(3),
         Topology::Multi { reactors: 2, accept: Accepting::Handoff(Balance::LeastSessions) },
-        Topology::Multi { reactors: 3, accept: Accepting::ReusePort(FdTables::Shared) },
-        Topology::Multi { reactors: 3, accept: Accepting::ReusePort(FdTables::PerReactor) },
+        Topology::Multi { reactors: 3, accept: Accepting::ReusePort(FdTables::shared()) },
+        Topology::Multi { reactors: 3, accept: Accepting::ReusePort(per_reactor) },
         Topology::workers(3),
     ];
     let left = || (entries("/proc/self/fd"), entries("/proc/self/task"));

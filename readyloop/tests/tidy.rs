@@ -309,7 +309,9 @@ fn unsafe_code_lives_in_sys_with_one_reason_for_each_block() {
         }
     }
     for (path, (uses, reasons)) in blocks {
-        let allowed = path.contains("readyloop/src/sys/") || path.contains("/tests/");
+        // What the library asks a program to promise, this program promises where it reads options.
+        let allowed = ["readyloop/src/sys/", "/tests/", "readyloop-cli/src/topology.rs"];
+        let allowed = allowed.iter().any(|place| path.contains(place));
         assert!(allowed, "{path} is unsafe");
         assert!(reasons >= uses, "{path} has {uses} unsafe blocks and {reasons} reasons");
     }

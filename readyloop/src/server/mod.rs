@@ -19,7 +19,7 @@ use crate::sys::threads::{Cpus, Pinned};
 use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger};
 
 use multi::Multi;
-pub use topology::{Accepting, FdTables, Topology};
+pub use topology::{Accepting, Topology};
 use workers::Workers;
 
 /// A server's settings, on their way to a [`Server`].
@@ -319,7 +319,7 @@ impl Settings {
 
     /// The kernel of a thread that is woken by `waker`.
     fn kernel_with(&self, waker: Arc<Waker>) -> Result<Linux> {
-        Linux::with_waker(self.poller, self.trigger, self.events_per_wait, waker)
+        Linux::new(self.poller, self.trigger, self.events_per_wait, waker)
     }
 
     /// Takes all addresses, in this way.

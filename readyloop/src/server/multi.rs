@@ -14,10 +14,10 @@ use crate::error::Result;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::reactor::{Acceptor, AcceptorSetup, Reactor, Remote, Setup};
-use crate::sys::{Linux, Listener, Waker, threads};
+use crate::sys::{FdTables, Linux, Listener, Waker};
 use crate::wake::Wake;
 
-use super::topology::{Accepting, FdTables};
+use super::topology::Accepting;
 use super::{OnReady, Pinning, Settings, spawn};
 
 /// Several reactors that do not run yet.
@@ -51,7 +51,7 @@ impl Multi {
             setup.report = settings.report.clone();
             setup.measures_waits = settings.measures_waits;
         }
-        let (mut reserved, mut fd_tables) = (Vec::new(), FdTables::Shared);
+        let (mut reserved, mut fd_tables) = (Vec::new(), FdTables::shared());
         match accept {
             Accepting::Handoff(balance) => {
                 acceptor.balance = balance;
@@ -138,9 +138,7 @@ impl<'env, F> Begin<'env, F> {
         let Begin { settings, pinning, fd_tables, listen, handler } = *self;
         let (began, is_ready): (Sender<()>, _) = channel();
         let run = move || {
-            if fd_tables == FdTables::PerReactor {
-                threads::own_descriptors()?;
-            }
+            fd_tables.enter()?;
             let _pinned = pinning.pin(number)?;
             let kernel = settings.kernel_with(waker)?;
             setup.listeners = settings.listen_to(listen)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::reactor::Balance;
+use crate::sys::FdTables;
 
 /// How a server's work is spread over threads. The handler is the same in all of them, and so is
 /// each session's order.
@@ -48,20 +49,6 @@ impl Default for Accepting {
     fn default() -> Accepting {
         Accepting::Handoff(Balance::default())
     }
-}
-
-/// Whose descriptors are counted against `RLIMIT_NOFILE`, and found in one table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FdTables {
-    /// All threads have one table, as usual.
-    #[default]
-    Shared,
-    /// Each reactor has a table of its own (unshare(2), `CLONE_FILES`): it shares no lock with the
-    /// others, and one process may hold more sessions than `RLIMIT_NOFILE` says.
-    ///
-    /// What is open when the server starts to run stays open in every reactor's table until it
-    /// ends. What a handler opens, only its own thread can use.
-    PerReactor,
 }
 
 impl Topology {

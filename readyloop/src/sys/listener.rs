@@ -21,12 +21,12 @@ const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// How to listen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListenOptions {
+pub(crate) struct ListenOptions {
     /// Callers that the kernel keeps waiting; it caps the number at `net.core.somaxconn`
     /// (listen(2)).
-    pub backlog: i32,
+    pub(crate) backlog: i32,
     /// Whether other sockets may listen on the same address and share its callers (`SO_REUSEPORT`).
-    pub reuse_port: bool,
+    pub(crate) reuse_port: bool,
 }
 
 impl Default for ListenOptions {
@@ -63,7 +63,7 @@ impl Listener {
     ///
     /// # Errors
     /// Names the address and what the kernel said.
-    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Listener> {
+    pub(crate) fn bind(address: &Address, options: &ListenOptions) -> Result<Listener> {
         Listener::bind_and(address, options, |socket| listen(socket, options.backlog))
     }
 
@@ -72,7 +72,7 @@ impl Listener {
     ///
     /// # Errors
     /// As [`Listener::bind`].
-    pub fn reserve(address: &Address, options: &ListenOptions) -> Result<Listener> {
+    pub(crate) fn reserve(address: &Address, options: &ListenOptions) -> Result<Listener> {
         Listener::bind_and(address, options, |_| Ok(()))
     }
 
@@ -105,7 +105,7 @@ impl Listener {
     }
 
     /// Where it listens; a port 0 has become the real one.
-    pub fn local_address(&self) -> Address {
+    pub(crate) fn local_address(&self) -> Address {
         self.address.clone()
     }
 }

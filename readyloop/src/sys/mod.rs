@@ -18,7 +18,7 @@ mod select;
 mod signals;
 #[cfg(test)]
 mod tests;
-pub mod threads;
+pub(crate) mod threads;
 mod wake;
 
 use std::io::IoSlice;
@@ -47,12 +47,14 @@ use crate::wake::Wake;
 
 use address::{plain, with_kernel_form};
 use epoll::Epoll;
-pub use listener::{ListenOptions, Listener};
+pub(crate) use listener::ListenOptions;
+pub use listener::Listener;
 use poll::Poll;
 pub use poller::Poller;
 use poller::{InterestList, ReadyList};
 use select::Select;
 use signals::Signals;
+pub use threads::FdTables;
 pub use wake::Waker;
 
 // A ready list's entry is handed out as the kernel wrote it.
@@ -66,6 +68,19 @@ const _: () = {
 };
 
 /// The operating system, as one reactor sees it.
+///
+/// Only a server makes one, and only a reactor calls it. poll(2) and select(2) are told descriptors by
+/// number, so a socket that is watched must not be closed but by `Kernel::close`; and a socket is no
+/// more than an `OwnedFd`, which anybody who has one may drop. So nobody is given any.
+///
+/// ```compile_fail,E0624
+/// use readyloop::sys::{Linux, Waker};
+/// use readyloop::{Poller, Trigger};
+///
+/// fn make(waker: std::sync::Arc<Waker>) -> Linux {
+///     Linux::new(Poller::Poll, Trigger::Level, 64, waker).unwrap()
+/// }
+/// ```
 pub struct Linux {
     poller: Box<dyn InterestList + Send>,
     trigger: Trigger,
@@ -77,19 +92,11 @@ pub struct Linux {
 }
 
 impl Linux {
-    /// A poller with its waker. A wait reports at most `events_max` events.
+    /// A poller and who wakes it. A wait reports at most `events_max` events.
     ///
     /// # Errors
     /// Edge trigger with a poller that has none; descriptors that have run out.
-    pub fn new(poller: Poller, trigger: Trigger, events_max: usize) -> Result<Linux> {
-        Linux::with_waker(poller, trigger, events_max, Arc::new(Waker::new()?))
-    }
-
-    /// Like [`Linux::new`], with a waker that others know already.
-    ///
-    /// # Errors
-    /// As [`Linux::new`].
-    pub fn with_waker(
+    pub(crate) fn new(
         poller: Poller,
         trigger: Trigger,
         events_max: usize,
@@ -116,7 +123,7 @@ impl Linux {
     ///
     /// # Errors
     /// Descriptors that have run out.
-    pub fn catch_signals(&mut self) -> Result<()> {
+    pub(crate) fn catch_signals(&mut self) -> Result<()> {
         let catching = |errno| Error::system("catching signals", errno);
         let signals = Signals::catch()
             .map_err(|error| catching(Errno(error.raw_os_error().unwrap_or_default())))?;
@@ -143,7 +150,7 @@ impl Linux {
 ///
 /// # Errors
 /// Edge trigger with a poller that has none.
-pub fn check_trigger(poller: Poller, trigger: Trigger) -> Result<()> {
+pub(crate) fn check_trigger(poller: Poller, trigger: Trigger) -> Result<()> {
     if trigger == Trigger::Edge && poller != Poller::Epoll {
         return Err(Error::settings(format!(
             "{poller} knows no edge trigger; use level, or the poller epoll"

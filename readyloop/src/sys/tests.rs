@@ -24,12 +24,12 @@ const LOOPBACK: &str = "127.0.0.1:0";
 macro_rules! promises {
     ($combination:ident, $poller:ident, $trigger:ident: $($promise:ident)*) => {
         mod $combination {
-            use super::{EVENTS_MAX, Linux, Poller, Trigger};
+            use super::{Poller, Trigger};
 
             $(
                 #[test]
                 fn $promise() {
-                    let linux = Linux::new(Poller::$poller, Trigger::$trigger, EVENTS_MAX).unwrap();
+                    let linux = super::linux(Poller::$poller, Trigger::$trigger).unwrap();
                     super::$promise(linux);
                 }
             )*
@@ -83,6 +83,10 @@ level_suite!(epoll_level, Epoll: a_reset_is_reported_to_those_who_want_nothing);
 level_suite!(poll_level, Poll: a_reset_is_reported_to_those_who_want_nothing);
 level_suite!(select_level, Select:);
 suite!(epoll_edge, Epoll, Edge: edge_reports_once_and_again_for_more);
+
+fn linux(poller: Poller, trigger: Trigger) -> Result<Linux> {
+    Linux::new(poller, trigger, EVENTS_MAX, Arc::new(Waker::new()?))
+}
 
 fn token(number: u32) -> Token {
     Token::session(SessionId::new(0, number, 1))
@@ -513,7 +517,7 @@ fn edge_reports_once_and_again_for_more(mut linux: Linux) {
 #[test]
 fn edge_without_epoll_is_refused_by_the_pollers_name() {
     for poller in [Poller::Poll, Poller::Select] {
-        let error = Linux::new(poller, Trigger::Edge, EVENTS_MAX).err().unwrap();
+        let error = linux(poller, Trigger::Edge).err().unwrap();
         assert!(error.is_settings(), "{error}");
         assert!(error.to_string().contains(&poller.to_string()), "{error}");
     }
@@ -522,7 +526,7 @@ fn edge_without_epoll_is_refused_by_the_pollers_name() {
 #[test]
 fn select_carries_descriptors_over_fd_setsize() {
     let number = number_of_our_own();
-    let mut linux = Linux::new(Poller::Select, Trigger::Level, EVENTS_MAX).unwrap();
+    let mut linux = linux(Poller::Select, Trigger::Level).unwrap();
     let ((low, mut low_peer), (high, mut high_peer)) = (pair(), pair());
     let high = renumbered(high, number);
     linux.watch(&low, token(1), Interest::READ).unwrap();

@@ -13,11 +13,11 @@ use super::plain_errno;
 /// The CPUs that a server may use: read before any of its threads is pinned, because a thread
 /// inherits what the one that spawned it may use.
 #[derive(Clone, Debug)]
-pub struct Cpus(Vec<usize>);
+pub(crate) struct Cpus(Vec<usize>);
 
 /// While it lives, the thread that made it runs on one CPU alone; then where it was allowed before.
 #[derive(Debug)]
-pub struct Pinned {
+pub(crate) struct Pinned {
     before: CpuSet,
     /// Of that thread, so it must not leave it.
     _here: PhantomData<*const ()>,
@@ -28,7 +28,7 @@ impl Cpus {
     ///
     /// # Errors
     /// When the kernel does not tell.
-    pub fn allowed() -> Result<Cpus> {
+    pub(crate) fn allowed() -> Result<Cpus> {
         let allowed = affinity()?;
         Ok(Cpus((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()))
     }
@@ -37,7 +37,7 @@ impl Cpus {
     ///
     /// # Errors
     /// When the kernel does not allow it.
-    pub fn pin(&self, nth: usize) -> Result<Pinned> {
+    pub(crate) fn pin(&self, nth: usize) -> Result<Pinned> {
         let before = affinity()?;
         let mut only = CpuSet::new();
         only.set(self.0[nth % self.0.len()]);
@@ -62,21 +62,62 @@ fn pinning(errno: RustixErrno) -> Error {
     Error::system("pinning a thread", plain_errno(errno))
 }
 
-/// Gives this thread a descriptor table of its own, which begins as a copy of the one it had
-/// (unshare(2), `CLONE_FILES`). `RLIMIT_NOFILE` counts for each table, and no lock is shared with
-/// other threads when descriptors are opened and closed.
-///
-/// What was open before stays open, under the same number, until every table has closed it; what is
-/// opened from now on exists in this thread only.
-///
-/// # Errors
-/// When the kernel is out of memory.
-pub fn own_descriptors() -> Result<()> {
-    // SAFETY: a descriptor that this thread has got from another one before stays valid under its
-    // number, because the table is copied; those that it opens from now on stay with it, and those
-    // that others open are never given to it.
-    unsafe { unshare_unsafe(UnshareFlags::FILES) }
-        .map_err(|errno| Error::system("making a descriptor table", plain_errno(errno)))
+/// Whose descriptors are counted against `RLIMIT_NOFILE`, and found in one table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FdTables {
+    per_reactor: bool,
+}
+
+impl FdTables {
+    /// All threads have one table, as usual.
+    pub const fn shared() -> FdTables {
+        FdTables { per_reactor: false }
+    }
+
+    /// Each reactor has a table of its own (unshare(2), `CLONE_FILES`): it shares no lock with the
+    /// others, and one process may hold more sessions than `RLIMIT_NOFILE` says.
+    ///
+    /// What is open when [`Server::run`](crate::Server::run) is called can be used by every thread,
+    /// and stays open in every reactor's table until the reactor ends, also if it is closed before.
+    ///
+    /// # Safety
+    /// While a server with such tables runs, a number that is a descriptor on one thread may be
+    /// another one, or none, on the next. The compiler does not know that: an
+    /// [`OwnedFd`](std::os::fd::OwnedFd) may be sent to any thread. So whoever asks for this promises
+    /// for all code in the process:
+    ///
+    /// * A descriptor that was opened on a reactor's thread, by a handler or by what
+    ///   [`Remote::run_on`](crate::Remote::run_on) runs there, is used and dropped on that thread
+    ///   alone, or on threads that were spawned there.
+    /// * A descriptor that was opened on another thread after `run` was called is neither used nor
+    ///   dropped on a reactor's thread. A signal's handler runs on any thread, so it uses none.
+    ///
+    /// The same holds for what has a descriptor inside: a file, a pipe, a
+    /// [`Remote`](crate::Remote) of another server that was bound meanwhile.
+    ///
+    /// ```compile_fail,E0133
+    /// let tables = readyloop::FdTables::per_reactor();
+    /// ```
+    pub const unsafe fn per_reactor() -> FdTables {
+        FdTables { per_reactor: true }
+    }
+
+    /// Gives a reactor's thread the table that it is to have: that of its server, or its own, which
+    /// begins as a copy.
+    ///
+    /// # Errors
+    /// When the kernel is out of memory.
+    pub(crate) fn enter(self) -> Result<()> {
+        if !self.per_reactor {
+            return Ok(());
+        }
+        // SAFETY: descriptors that were open before keep their numbers, because the table is copied.
+        // Of all others, `per_reactor` was promised that they do not change threads; and those that
+        // the server itself opens while it runs, this thread's kernel, listeners and sessions, stay
+        // with the thread's reactor.
+        unsafe { unshare_unsafe(UnshareFlags::FILES) }
+            .map_err(|errno| Error::system("making a descriptor table", plain_errno(errno)))
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +128,8 @@ mod tests {
     #[test]
     fn a_thread_with_descriptors_of_its_own_does_not_use_up_those_of_others() {
         let (theirs, there) = std::thread::spawn(|| {
-            own_descriptors().unwrap();
+            // SAFETY: what this thread opens stays with it, and it uses nothing of others.
+            unsafe { FdTables::per_reactor() }.enter().unwrap();
             let opened = std::fs::File::open("/dev/null").unwrap();
             let number = opened.as_raw_fd();
             let seen = |task: &str| std::fs::exists(format!("/proc/{task}/fd/{number}")).unwrap();

@@ -18,7 +18,7 @@ impl Waker {
     ///
     /// # Errors
     /// Descriptors that have run out.
-    pub fn new() -> Result<Waker> {
+    pub(crate) fn new() -> Result<Waker> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Waker)
             .map_err(|errno| Error::system("making a waker", plain_errno(errno)))

@@ -18,9 +18,13 @@ pub type How = (Topology, Poller, Trigger);
 pub const HANDOFF: Topology =
     Topology::Multi { reactors: 2, accept: Accepting::Handoff(Balance::RoundRobin) };
 pub const SHARED: Topology =
-    Topology::Multi { reactors: 2, accept: Accepting::ReusePort(FdTables::Shared) };
-pub const PER_REACTOR: Topology =
-    Topology::Multi { reactors: 3, accept: Accepting::ReusePort(FdTables::PerReactor) };
+    Topology::Multi { reactors: 2, accept: Accepting::ReusePort(FdTables::shared()) };
+#[allow(unsafe_code)]
+pub const PER_REACTOR: Topology = {
+    // SAFETY: no handler here opens a descriptor.
+    let tables = unsafe { FdTables::per_reactor() };
+    Topology::Multi { reactors: 3, accept: Accepting::ReusePort(tables) }
+};
 
 pub const WORKERS: Topology = Topology::Workers { workers: 2 };
 
