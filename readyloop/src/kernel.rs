@@ -121,7 +121,8 @@ pub trait Kernel {
     /// The outcome of a connect: `Ok(false)` while it is still open.
     ///
     /// # Errors
-    /// Why the peer was not reached (`SO_ERROR`).
+    /// Why the peer was not reached (`SO_ERROR`); `ECONNREFUSED` also when nobody listens and the
+    /// connection leads back to its own socket.
     fn connected(&mut self, socket: &Self::Socket) -> Result<bool, Errno>;
 
     /// Begins to watch a socket under `token`.

@@ -33,7 +33,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno as RustixErrno, retry_on_intr};
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-    SocketType, acceptfrom_with, getpeername, sendmsg, socket_with, sockopt,
+    SocketType, acceptfrom_with, getpeername, getsockname, sendmsg, socket_with, sockopt,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -319,6 +319,11 @@ impl Kernel for Linux {
             return Err(errno);
         }
         match getpeername(socket) {
+            // Nobody listens there: the kernel took the port that we dialled for our own end, and
+            // TCP lets a socket meet itself (RFC 9293, section 3.5, simultaneous open).
+            Ok(Some(peer)) if getsockname(socket).is_ok_and(|own| own == peer) => {
+                Err(Errno::CONNREFUSED)
+            }
             Ok(_) => Ok(true),
             Err(RustixErrno::NOTCONN) => Ok(false),
             Err(errno) => Err(plain_errno(errno)),

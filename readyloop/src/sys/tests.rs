@@ -16,7 +16,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::*;
 use crate::id::SessionId;
 
+mod dials;
+
 const EVENTS_MAX: usize = 8;
+const WAYS: [(Poller, Trigger); 4] = [
+    (Poller::Epoll, Trigger::Level),
+    (Poller::Epoll, Trigger::Edge),
+    (Poller::Poll, Trigger::Level),
+    (Poller::Select, Trigger::Level),
+];
 const SOON: Duration = Duration::from_secs(20);
 const LOOPBACK: &str = "127.0.0.1:0";
 
