@@ -1,11 +1,12 @@
 //! Addresses, between their plain form and the kernel's.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::io;
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::io::{self, retry_on_intr};
+use rustix::net::{SocketAddrAny, SocketAddrUnix, getsockname};
 
 use crate::address::Address;
 
@@ -28,6 +29,11 @@ pub(super) fn plain(address: Option<SocketAddrAny>) -> Address {
         Some(path) => Address::Unix(Path::new(std::ffi::OsStr::from_bytes(path)).to_path_buf()),
         None => nameless(),
     }
+}
+
+/// The address of a socket's own end, in the kernel's form.
+pub(super) fn own_address(socket: impl AsFd) -> Option<SocketAddrAny> {
+    retry_on_intr(|| getsockname(&socket)).ok()
 }
 
 /// The kernel's form of an address that is handed to bind(2) or connect(2).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::id::{Source, Token};
 use crate::readiness::{Interest, Trigger};
@@ -28,7 +28,7 @@ pub(super) struct Epoll {
 
 impl Epoll {
     pub(super) fn new(trigger: Trigger) -> Result<Epoll, Errno> {
-        Ok(Epoll { epoll: epoll::create(CreateFlags::CLOEXEC)?, trigger })
+        Ok(Epoll { epoll: retry_on_intr(|| epoll::create(CreateFlags::CLOEXEC))?, trigger })
     }
 
     /// Under edge a session is registered for everything, once. The reactor's own fixtures are only
@@ -55,12 +55,14 @@ impl Epoll {
 impl InterestList for Epoll {
     fn add(&mut self, fd: BorrowedFd<'_>, token: Token, want: Interest) -> Result<(), Errno> {
         let data = EventData::new_u64(token.to_bits());
-        epoll::add(&self.epoll, fd, data, self.flags(token, want))
+        let flags = self.flags(token, want);
+        retry_on_intr(|| epoll::add(&self.epoll, fd, data, flags))
     }
 
     fn modify(&mut self, fd: BorrowedFd<'_>, token: Token, want: Interest) -> Result<(), Errno> {
         let data = EventData::new_u64(token.to_bits());
-        epoll::modify(&self.epoll, fd, data, self.flags(token, want))
+        let flags = self.flags(token, want);
+        retry_on_intr(|| epoll::modify(&self.epoll, fd, data, flags))
     }
 
     /// Closing the last descriptor of a socket removes it: no call is needed, because descriptors

@@ -1,23 +1,25 @@
 //! Listening sockets: TCP over IPv4 and IPv6, and Unix sockets with the care that their files need.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno as RustixErrno;
-use rustix::net::sockopt;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
+use rustix::fs::{FileType, Stat, lstat, unlink};
+use rustix::io::{Errno as RustixErrno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    sockopt,
+};
 
 use crate::address::Address;
 use crate::error::{Errno, Error, Result};
 
-use super::address::{plain, with_kernel_form};
+use super::address::{own_address, plain, with_kernel_form};
 
 /// The longest path of a Unix socket in bytes (unix(7): 108 with the ending NUL).
 const UNIX_PATH_BYTES_MAX: usize = 107;
+
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// How to listen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +66,9 @@ impl Listener {
     /// # Errors
     /// Names the address and what the kernel said.
     pub(crate) fn bind(address: &Address, options: &ListenOptions) -> Result<Listener> {
-        Listener::bind_and(address, options, |socket| listen(socket, options.backlog))
+        Listener::bind_and(address, options, |socket| {
+            retry_on_intr(|| listen(socket, options.backlog))
+        })
     }
 
     /// Binds without listening: the address is taken, a port 0 becomes a real one, and nobody can
@@ -99,7 +103,7 @@ impl Listener {
             Address::Unix(path) => SocketFile::at(path),
             Address::Tcp(_) => None,
         };
-        let bound = plain(getsockname(&socket).ok());
+        let bound = plain(own_address(&socket));
         let address = if address.ip().is_some() { bound } else { address.clone() };
         Ok(Listener { socket, address, _file: file })
     }
@@ -122,18 +126,21 @@ fn open(address: &Address, options: &ListenOptions) -> rustix::io::Result<OwnedF
         Address::Tcp(SocketAddr::V6(_)) => AddressFamily::INET6,
         Address::Unix(_) => AddressFamily::UNIX,
     };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    let socket = retry_on_intr(|| socket_with(family, SocketType::STREAM, FLAGS, None))?;
     if family != AddressFamily::UNIX {
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        sockopt::set_socket_reuseport(&socket, options.reuse_port)?;
+        retry_on_intr(|| sockopt::set_socket_reuseaddr(&socket, true))?;
+        retry_on_intr(|| sockopt::set_socket_reuseport(&socket, options.reuse_port))?;
         // Sockets that are accepted inherit it: one call for all of them.
-        sockopt::set_tcp_nodelay(&socket, true)?;
+        retry_on_intr(|| sockopt::set_tcp_nodelay(&socket, true))?;
     }
     if family == AddressFamily::INET6 {
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        retry_on_intr(|| sockopt::set_ipv6_v6only(&socket, true))?;
     }
-    with_kernel_form(address, |tcp| bind(&socket, tcp), |unix| bind(&socket, unix))?;
+    with_kernel_form(
+        address,
+        |tcp| retry_on_intr(|| bind(&socket, tcp)),
+        |unix| retry_on_intr(|| bind(&socket, unix)),
+    )?;
     Ok(socket)
 }
 
@@ -150,42 +157,50 @@ fn check_path(path: &Path) -> Result<()> {
 
 /// Removes the file of a socket that nobody listens on any more.
 fn remove_stale(path: &Path) {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
-        return;
-    }
-    if let Err(error) = UnixStream::connect(path)
-        && error.kind() == std::io::ErrorKind::ConnectionRefused
-    {
+    let is_socket = |file: Stat| FileType::from_raw_mode(file.st_mode) == FileType::Socket;
+    if retry_on_intr(|| lstat(path)).is_ok_and(is_socket) && nobody_listens(path) == Ok(true) {
         // If it cannot be removed, bind(2) says that the address is in use, which is then true.
-        let _still_there = fs::remove_file(path);
+        let _still_there = remove(path);
     }
+}
+
+/// Asks by calling; it does not wait for a server whose backlog is full.
+fn nobody_listens(path: &Path) -> rustix::io::Result<bool> {
+    let address = SocketAddrUnix::new(path)?;
+    let stream = || socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None);
+    let caller = retry_on_intr(stream)?;
+    Ok(retry_on_intr(|| connect(&caller, &address)) == Err(RustixErrno::CONNREFUSED))
+}
+
+fn remove(path: &Path) -> rustix::io::Result<()> {
+    retry_on_intr(|| unlink(path))
 }
 
 impl SocketFile {
     fn at(path: &Path) -> Option<SocketFile> {
-        let file = fs::symlink_metadata(path).ok()?;
-        Some(SocketFile { path: path.to_path_buf(), inode: (file.dev(), file.ino()) })
+        Some(SocketFile { path: path.to_path_buf(), inode: inode(path)? })
     }
 }
 
 impl Drop for SocketFile {
     /// Only the file that was made here: another server may have put its own in the same place.
     fn drop(&mut self) {
-        if SocketFile::is(&self.path, self.inode) {
-            let _already_gone = fs::remove_file(&self.path);
+        if inode(&self.path) == Some(self.inode) {
+            let _already_gone = remove(&self.path);
         }
     }
 }
 
-impl SocketFile {
-    fn is(path: &Path, inode: (u64, u64)) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == inode)
-    }
+/// Which file is there, if any.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let file = retry_on_intr(|| lstat(path)).ok()?;
+    Some((file.st_dev, file.st_ino))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use rustix::fs::{OFlags, fcntl_getfl};
     use rustix::io::{FdFlags, fcntl_getfd};

@@ -33,7 +33,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno as RustixErrno, retry_on_intr};
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-    SocketType, acceptfrom_with, getpeername, getsockname, sendmsg, socket_with, sockopt,
+    SocketType, acceptfrom_with, getpeername, sendmsg, socket_with, sockopt,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -45,7 +45,7 @@ use crate::kernel::{Accept, Farewell, Io, Kernel};
 use crate::readiness::{Interest, Ready, Trigger};
 use crate::wake::Wake;
 
-use address::{plain, with_kernel_form};
+use address::{own_address, plain, with_kernel_form};
 use epoll::Epoll;
 pub(crate) use listener::ListenOptions;
 pub use listener::Listener;
@@ -140,7 +140,7 @@ impl Linux {
             self.reserve = open_reserve().ok();
             return false;
         }
-        let refused = acceptfrom_with(listener, ACCEPT_FLAGS).is_ok();
+        let refused = retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)).is_ok();
         self.reserve = open_reserve().ok();
         refused
     }
@@ -162,7 +162,7 @@ pub(crate) fn check_trigger(poller: Poller, trigger: Trigger) -> Result<()> {
 const ACCEPT_FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 fn open_reserve() -> rustix::io::Result<OwnedFd> {
-    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    retry_on_intr(|| open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
 }
 
 #[inline]
@@ -186,6 +186,17 @@ fn received<R>(outcome: rustix::io::Result<(R, usize)>) -> Io {
     match outcome {
         Ok((_, 0)) => Io::Finished,
         other => moved(other.map(|(_, count)| count)),
+    }
+}
+
+/// Begins to connect. A call that was interrupted may have begun it (connect(2)); asked again, the
+/// kernel says so.
+fn begin(connect: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match retry_on_intr(connect) {
+        Ok(()) | Err(RustixErrno::INPROGRESS | RustixErrno::ALREADY | RustixErrno::ISCONN) => {
+            Ok(())
+        }
+        Err(errno) => Err(errno),
     }
 }
 
@@ -292,22 +303,18 @@ impl Kernel for Linux {
                 Address::Tcp(_) => AddressFamily::INET6,
                 Address::Unix(_) => AddressFamily::UNIX,
             };
-            let socket = socket_with(family, SocketType::STREAM, ACCEPT_FLAGS, None)?;
+            let stream = || socket_with(family, SocketType::STREAM, ACCEPT_FLAGS, None);
+            let socket = retry_on_intr(stream)?;
             if family != AddressFamily::UNIX {
-                sockopt::set_tcp_nodelay(&socket, true)?;
+                retry_on_intr(|| sockopt::set_tcp_nodelay(&socket, true))?;
             }
             if let Some(ip) = route.from {
-                net::bind(&socket, &SocketAddr::new(ip, 0))?;
+                retry_on_intr(|| net::bind(&socket, &SocketAddr::new(ip, 0)))?;
             }
-            // EINTR: as EINPROGRESS, the attempt goes on (connect(2)).
-            let begin = |outcome| match outcome {
-                Ok(()) | Err(RustixErrno::INPROGRESS | RustixErrno::INTR) => Ok(()),
-                Err(errno) => Err(errno),
-            };
             with_kernel_form(
                 &route.to,
-                |tcp| begin(net::connect(&socket, tcp)),
-                |unix| begin(net::connect(&socket, unix)),
+                |tcp| begin(|| net::connect(&socket, tcp)),
+                |unix| begin(|| net::connect(&socket, unix)),
             )?;
             Ok(socket)
         };
@@ -318,12 +325,10 @@ impl Kernel for Linux {
         if let Some(errno) = self.take_error(socket) {
             return Err(errno);
         }
-        match getpeername(socket) {
+        match retry_on_intr(|| getpeername(socket)) {
             // Nobody listens there: the kernel took the port that we dialled for our own end, and
             // TCP lets a socket meet itself (RFC 9293, section 3.5, simultaneous open).
-            Ok(Some(peer)) if getsockname(socket).is_ok_and(|own| own == peer) => {
-                Err(Errno::CONNREFUSED)
-            }
+            Ok(peer @ Some(_)) if own_address(socket) == peer => Err(Errno::CONNREFUSED),
             Ok(_) => Ok(true),
             Err(RustixErrno::NOTCONN) => Ok(false),
             Err(errno) => Err(plain_errno(errno)),
@@ -381,11 +386,11 @@ impl Kernel for Linux {
 
     fn finish(&mut self, socket: &OwnedFd) {
         // ENOTCONN: the peer was faster; the next read says so.
-        let _already_over = net::shutdown(socket, Shutdown::Write);
+        let _already_over = retry_on_intr(|| net::shutdown(socket, Shutdown::Write));
     }
 
     fn take_error(&mut self, socket: &OwnedFd) -> Option<Errno> {
-        match sockopt::socket_error(socket) {
+        match retry_on_intr(|| sockopt::socket_error(socket)) {
             Ok(Ok(())) => None,
             Ok(Err(errno)) | Err(errno) => Some(plain_errno(errno)),
         }
@@ -395,8 +400,11 @@ impl Kernel for Linux {
         self.poller.remove(socket.as_fd());
         if how == Farewell::Reset {
             // With a linger time of zero, close(2) resets the connection (socket(7), SO_LINGER).
-            let _not_tcp = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+            let linger = || sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+            let _not_tcp = retry_on_intr(linger);
         }
+        // Not again after EINTR: Linux has closed it then (close(2)), and another thread may have its
+        // number.
         drop(socket);
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, recv};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,7 +33,8 @@ impl Signals {
     /// How many came since the last call.
     pub(super) fn take(&self) -> usize {
         let mut bytes = [0; 16];
-        recv(&self.receiver, &mut bytes[..], RecvFlags::DONTWAIT).map_or(0, |(_, count)| count)
+        let seen = retry_on_intr(|| recv(&self.receiver, &mut bytes[..], RecvFlags::DONTWAIT));
+        seen.map_or(0, |(_, count)| count)
     }
 }
 

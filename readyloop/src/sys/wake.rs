@@ -19,7 +19,7 @@ impl Waker {
     /// # Errors
     /// Descriptors that have run out.
     pub(crate) fn new() -> Result<Waker> {
-        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        retry_on_intr(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
             .map(Waker)
             .map_err(|errno| Error::system("making a waker", plain_errno(errno)))
     }
