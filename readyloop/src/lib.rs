@@ -164,5 +164,5 @@ pub use readiness::Trigger;
 pub use report::Report;
 pub use server::{Accepting, Builder, Server, Topology};
 pub use stats::Stats;
-pub use sys::{FdTables, Poller};
+pub use sys::{FdTables, KeepAlive, Poller, SocketOptions};
 pub use wheel::TimerId;

@@ -16,7 +16,7 @@ use crate::reactor::{Reactor, Remote, Setup};
 use crate::readiness::Trigger;
 use crate::report::Report;
 use crate::sys::threads::{Cpus, Pinned};
-use crate::sys::{Linux, ListenOptions, Listener, Poller, Waker, check_trigger};
+use crate::sys::{Linux, ListenOptions, Listener, Poller, SocketOptions, Waker, check_trigger};
 
 use multi::Multi;
 pub use topology::{Accepting, Topology};
@@ -168,6 +168,13 @@ impl Builder {
         self
     }
 
+    /// What the kernel is told about accepted and dialled sockets. On Unix sockets only the sizes of
+    /// the buffers have a meaning.
+    pub fn socket_options(mut self, options: SocketOptions) -> Builder {
+        self.settings.listen_options.sockets = options;
+        self
+    }
+
     /// The bounds to live by.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.limits = limits;
@@ -239,6 +246,7 @@ impl Builder {
         limits.check()?;
         topology.check()?;
         check_trigger(settings.poller, settings.trigger)?;
+        settings.listen_options.sockets.check()?;
         settings.events_per_wait = limits.events_per_wait;
         settings.listen = listen.iter().map(|text| text.parse()).collect::<Result<_>>()?;
         let (plan, addresses) = match topology {
@@ -319,7 +327,8 @@ impl Settings {
 
     /// The kernel of a thread that is woken by `waker`.
     fn kernel_with(&self, waker: Arc<Waker>) -> Result<Linux> {
-        Linux::new(self.poller, self.trigger, self.events_per_wait, waker)
+        let options = self.listen_options.sockets.clone();
+        Linux::new(self.poller, self.trigger, self.events_per_wait, waker, options)
     }
 
     /// Takes all addresses, in this way.

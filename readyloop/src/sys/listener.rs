@@ -14,6 +14,7 @@ use rustix::net::{
 use crate::address::Address;
 use crate::error::{Errno, Error, Result};
 
+use super::SocketOptions;
 use super::address::{own_address, plain, with_kernel_form};
 
 /// The longest path of a Unix socket in bytes (unix(7): 108 with the ending NUL).
@@ -29,13 +30,15 @@ pub(crate) struct ListenOptions {
     pub(crate) backlog: i32,
     /// Whether other sockets may listen on the same address and share its callers (`SO_REUSEPORT`).
     pub(crate) reuse_port: bool,
+    /// What accepted sockets get.
+    pub(crate) sockets: SocketOptions,
 }
 
 impl Default for ListenOptions {
     /// As many waiting callers as the kernel allows: `SOMAXCONN` of the headers is only what an old
     /// kernel allowed.
     fn default() -> ListenOptions {
-        ListenOptions { backlog: i32::MAX, reuse_port: false }
+        ListenOptions { backlog: i32::MAX, reuse_port: false, sockets: SocketOptions::default() }
     }
 }
 
@@ -130,8 +133,8 @@ fn open(address: &Address, options: &ListenOptions) -> rustix::io::Result<OwnedF
     if family != AddressFamily::UNIX {
         retry_on_intr(|| sockopt::set_socket_reuseaddr(&socket, true))?;
         retry_on_intr(|| sockopt::set_socket_reuseport(&socket, options.reuse_port))?;
-        // Sockets that are accepted inherit it: one call for all of them.
-        retry_on_intr(|| sockopt::set_tcp_nodelay(&socket, true))?;
+        // Sockets that are accepted inherit them: these calls are for all of them.
+        options.sockets.give_tcp(&socket)?;
     }
     if family == AddressFamily::INET6 {
         retry_on_intr(|| sockopt::set_ipv6_v6only(&socket, true))?;

@@ -1,16 +1,17 @@
 //! Linux: the real side of the seam.
 //!
 //! Every call is one system call, and the answers are sorted into the seam's words here: `EINTR` is
-//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in five files:
+//! tried again, `EAGAIN` is being blocked, an end is an end. Unsafe code is allowed in six files:
 //! poll and select, which must be told descriptors by number; their common ground, whose list of
 //! events must be sent to the thread that will wait; threads, where one may get a descriptor table of
-//! its own; and outstanding, which asks by ioctl(2).
+//! its own; and outstanding and options, which ask for what rustix does not know.
 //!
 //! Thread contract: reactor-thread, but for the waker.
 
 mod address;
 mod epoll;
 mod listener;
+mod options;
 mod outstanding;
 mod poll;
 mod poller;
@@ -49,6 +50,7 @@ use address::{own_address, plain, with_kernel_form};
 use epoll::Epoll;
 pub(crate) use listener::ListenOptions;
 pub use listener::Listener;
+pub use options::{KeepAlive, SocketOptions};
 use poll::Poll;
 pub use poller::Poller;
 use poller::{InterestList, ReadyList};
@@ -75,10 +77,10 @@ const _: () = {
 ///
 /// ```compile_fail,E0624
 /// use readyloop::sys::{Linux, Waker};
-/// use readyloop::{Poller, Trigger};
+/// use readyloop::{Poller, SocketOptions, Trigger};
 ///
 /// fn make(waker: std::sync::Arc<Waker>) -> Linux {
-///     Linux::new(Poller::Poll, Trigger::Level, 64, waker).unwrap()
+///     Linux::new(Poller::Poll, Trigger::Level, 64, waker, SocketOptions::default()).unwrap()
 /// }
 /// ```
 pub struct Linux {
@@ -87,6 +89,7 @@ pub struct Linux {
     ready: ReadyList,
     waker: Arc<Waker>,
     signals: Option<Signals>,
+    options: SocketOptions,
     /// Given up for a moment when descriptors have run out, to refuse a caller with it.
     reserve: Option<OwnedFd>,
 }
@@ -101,6 +104,7 @@ impl Linux {
         trigger: Trigger,
         events_max: usize,
         waker: Arc<Waker>,
+        options: SocketOptions,
     ) -> Result<Linux> {
         check_trigger(poller, trigger)?;
         let make = || -> rustix::io::Result<Linux> {
@@ -112,7 +116,7 @@ impl Linux {
             list.add(waker.as_fd(), Token::WAKER, Interest::READ)?;
             let ready = ReadyList(Vec::with_capacity(events_max));
             let reserve = Some(open_reserve()?);
-            Ok(Linux { poller: list, trigger, ready, waker, signals: None, reserve })
+            Ok(Linux { poller: list, trigger, ready, waker, signals: None, options, reserve })
         };
         make().map_err(|errno| {
             Error::system(format!("making a poller ({poller})"), plain_errno(errno))
@@ -267,7 +271,14 @@ impl Kernel for Linux {
 
     fn accept(&mut self, listener: &Listener) -> Accept<OwnedFd> {
         match retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)) {
-            Ok((socket, address)) => Accept::Socket(socket, plain(address)),
+            Ok((socket, address)) => {
+                let address = plain(address);
+                if let Address::Unix(_) = address {
+                    // It inherits nothing; without them it has the buffers that all sockets have.
+                    let _as_usual = self.options.give_buffers(&socket);
+                }
+                Accept::Socket(socket, address)
+            }
             Err(RustixErrno::AGAIN) => Accept::Empty,
             // accept(2), "Error handling": what went wrong with the caller's connection is told
             // here, and concerns the caller alone.
@@ -305,8 +316,9 @@ impl Kernel for Linux {
             };
             let stream = || socket_with(family, SocketType::STREAM, ACCEPT_FLAGS, None);
             let socket = retry_on_intr(stream)?;
-            if family != AddressFamily::UNIX {
-                retry_on_intr(|| sockopt::set_tcp_nodelay(&socket, true))?;
+            match family {
+                AddressFamily::UNIX => self.options.give_buffers(&socket)?,
+                _ => self.options.give_tcp(&socket)?,
             }
             if let Some(ip) = route.from {
                 retry_on_intr(|| net::bind(&socket, &SocketAddr::new(ip, 0)))?;

@@ -17,6 +17,7 @@ use super::*;
 use crate::id::SessionId;
 
 mod dials;
+mod options;
 
 const EVENTS_MAX: usize = 8;
 const WAYS: [(Poller, Trigger); 4] = [
@@ -93,7 +94,11 @@ level_suite!(select_level, Select:);
 suite!(epoll_edge, Epoll, Edge: edge_reports_once_and_again_for_more);
 
 fn linux(poller: Poller, trigger: Trigger) -> Result<Linux> {
-    Linux::new(poller, trigger, EVENTS_MAX, Arc::new(Waker::new()?))
+    linux_with(poller, trigger, SocketOptions::default())
+}
+
+fn linux_with(poller: Poller, trigger: Trigger, options: SocketOptions) -> Result<Linux> {
+    Linux::new(poller, trigger, EVENTS_MAX, Arc::new(Waker::new()?), options)
 }
 
 fn token(number: u32) -> Token {

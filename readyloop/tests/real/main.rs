@@ -9,4 +9,5 @@ mod pinning;
 mod reports;
 mod running;
 mod serving;
+mod sockets;
 mod topologies;
