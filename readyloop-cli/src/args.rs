@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
-use readyloop::{Balance, Limits, Poller, SlowMember, Trigger};
+use readyloop::{Balance, Limits, Poller, SlowMember, SocketOptions, Trigger};
 
 use crate::framing::Framing;
 use crate::topology::{AcceptName, FdTablesName, TopologyName};
@@ -322,6 +322,31 @@ impl SlowName {
         [("drop", SlowName(SlowMember::DropMessage)), ("close", SlowName(SlowMember::CloseMember))];
 }
 
+/// What connections are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProfileName {
+    Game,
+    Trading,
+    Bulk,
+}
+
+impl ProfileName {
+    const NAMES: [(&'static str, ProfileName); 3] = [
+        ("game", ProfileName::Game),
+        ("trading", ProfileName::Trading),
+        ("bulk", ProfileName::Bulk),
+    ];
+
+    /// What the kernel is told about them.
+    pub fn options(self) -> SocketOptions {
+        match self {
+            ProfileName::Game => SocketOptions::game(),
+            ProfileName::Trading => SocketOptions::trading(),
+            ProfileName::Bulk => SocketOptions::bulk(),
+        }
+    }
+}
+
 /// What every service is told.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Server")]
@@ -345,6 +370,11 @@ pub struct ServerOptions {
     /// Measure how long wait calls take, for the totals that -v logs at the end
     #[arg(long)]
     pub measure_waits: bool,
+
+    /// What connections are for, which decides what the kernel is told about them: how much it keeps,
+    /// and when it gives up a peer that is silent [default: keep-alive after a minute, and nothing else]
+    #[arg(long, value_parser = one_of(&ProfileName::NAMES))]
+    pub profile: Option<ProfileName>,
 
     /// Callers that the kernel lets wait to be accepted [default: net.core.somaxconn, the most]
     #[arg(long, value_name = "N", value_parser = units::count)]

@@ -11,7 +11,7 @@ use readyloop::{
 };
 use tracing::{info, warn};
 
-use crate::args::{Identity, LimitOptions, ServerOptions};
+use crate::args::{Identity, LimitOptions, ProfileName, ServerOptions};
 use crate::log;
 use crate::signals;
 use crate::topology;
@@ -72,6 +72,7 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
         .poller(options.poller)
         .trigger(options.trigger)
         .measure_waits(options.measure_waits)
+        .socket_options(options.profile.map(ProfileName::options).unwrap_or_default())
         .stop_on_signals()
         .on_incident(move |incident| match incident {
             Incident::Ended { stats } => total(&sum).add(&stats),

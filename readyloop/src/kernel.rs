@@ -31,7 +31,7 @@ pub enum Io {
 /// What became of an accept.
 #[derive(Debug)]
 pub enum Accept<S> {
-    /// A caller: non-blocking, close-on-exec, without Nagle's delay.
+    /// A caller: non-blocking, close-on-exec, with the socket options that were asked for.
     Socket(S, Address),
     /// No caller waits.
     Empty,

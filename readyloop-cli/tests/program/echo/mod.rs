@@ -4,4 +4,5 @@ mod bytes;
 mod limits;
 mod options;
 mod outputs;
+mod sockets;
 mod stops;

@@ -56,6 +56,7 @@ fn an_option_that_does_not_exist_is_refused_and_never_ignored() {
 
 #[test]
 fn a_bad_value_is_told_what_would_be_right() {
+    misread(&["--profile", "chess"], &["'chess'", "--profile", "game, trading, bulk"]);
     misread(&["--topology", "star"], &["'star'", "--topology", "single", "multi"]);
     misread(&["--balance", "fair"], &["'fair'", "round-robin, least-sessions, source-hash"]);
     misread(&["--reactors", "0"], &["'0'", "from 1 to"]);
