@@ -9,6 +9,7 @@ mod ends;
 mod envelopes;
 mod fairness;
 mod faults;
+mod framers;
 mod groups;
 mod readiness;
 mod reports;
