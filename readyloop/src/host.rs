@@ -226,17 +226,19 @@ impl<H: Handler> Hosting for H {
     }
 }
 
-/// How many bytes behind the first `consumed` ones the framer is shown: no more than a frame may have,
-/// so how bytes are cut on their way does not change whether a frame is too long. `LONG`: whether
-/// there may be more of them.
+/// The bytes that the framer is shown, of those that are there: no more than a frame may have, so how
+/// bytes are cut on their way does not change whether a frame is too long. `LONG`: whether there may be
+/// more of them.
 #[inline(always)]
-pub(crate) fn shown<const LONG: bool>(
+pub(crate) fn shown<'i, const LONG: bool>(
     sessions: &Sessions,
-    filled: usize,
-    consumed: usize,
-) -> usize {
-    let rest = filled - consumed;
-    if LONG { rest.min(sessions.limits().frame_bytes_max) } else { rest }
+    input: &'i mut [u8],
+) -> &'i mut [u8] {
+    if !LONG {
+        return input;
+    }
+    let length = input.len().min(sessions.limits().frame_bytes_max);
+    &mut input[..length]
 }
 
 #[inline(always)]
@@ -249,8 +251,8 @@ fn cut_in_place<H: Hosting + ?Sized, const LONG: bool>(
     mut consumed: usize,
 ) -> Cut {
     while consumed < input.len() && sessions.still_reads(id) {
-        let end = consumed + shown::<LONG>(sessions, input.len(), consumed);
-        match deliver_one(host, sessions, id, framer, session, &mut input[consumed..end]) {
+        let rest = shown::<LONG>(sessions, &mut input[consumed..]);
+        match deliver_one(host, sessions, id, framer, session, rest) {
             Ok(used) => consumed += used,
             Err(wanted) => return Cut { consumed, wanted },
         }

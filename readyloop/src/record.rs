@@ -82,6 +82,10 @@ pub struct Record {
     /// The handler has closed the session, or has lost it, or there is none: nothing more is sent,
     /// no more frames are delivered.
     pub ended: bool,
+    /// Tasks that may still be run; none as soon as the high mark is passed.
+    pub left: usize,
+    /// How many there were left then.
+    left_over: usize,
     /// Panics caught.
     pub panics: u64,
     send_high_bytes: usize,
@@ -105,6 +109,8 @@ impl Record {
             now: Now::ZERO,
             standing: Standing::default(),
             ended: false,
+            left: 0,
+            left_over: 0,
             panics: 0,
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
@@ -117,29 +123,47 @@ impl Record {
         &self.census
     }
 
-    /// The session `id` is served from now on, unless it has `ended`.
-    #[inline]
-    pub fn begin(&mut self, id: SessionId, ended: bool) {
+    /// The session `id` is served from now on, unless it has `ended`, for so many tasks.
+    #[inline(always)]
+    pub fn begin(&mut self, id: SessionId, ended: bool, tasks_max: usize) {
         self.ended = ended;
-        let allowed = self.page_bytes_max();
-        if self.page.room() > allowed {
-            // What is written without a look at the marks stays below them.
-            self.page = Page::new(allowed);
+        self.left = tasks_max;
+        if self.standing.paused {
+            self.pause_run();
+        }
+        if self.page.room() > self.page_bytes_max() {
+            self.shorten_page();
         }
         self.go_on(id);
     }
 
-    /// Whether no more frames are to be handled before what waits for the peer has left: the reactor
-    /// would not have read them.
-    #[inline(always)]
-    pub fn is_paused(&self) -> bool {
-        self.standing.paused
+    /// What is written without a look at the marks must stay below them.
+    #[cold]
+    #[inline(never)]
+    fn shorten_page(&mut self) {
+        self.page = Page::new(self.page_bytes_max());
+    }
+
+    /// No more frames are to be handled before what waits for the peer has left: the reactor would not
+    /// have read them.
+    #[cold]
+    #[inline(never)]
+    fn pause_run(&mut self) {
+        self.standing.paused = true;
+        self.left_over += std::mem::take(&mut self.left);
+    }
+
+    /// What was left of the run when it was paused, for what does not wait for the peer.
+    pub fn take_left_over(&mut self) -> usize {
+        std::mem::take(&mut self.left_over)
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
     fn watch_mark(&mut self, bytes: usize) -> usize {
         let unsent = self.standing.queued_bytes + self.page.written() + bytes;
-        self.standing.paused |= unsent > self.send_high_bytes;
+        if unsent > self.send_high_bytes {
+            self.pause_run();
+        }
         unsent
     }
 
@@ -159,6 +183,7 @@ impl Record {
     }
 
     /// How long the page may become without a look at the marks.
+    #[inline(always)]
     fn page_bytes_max(&self) -> usize {
         self.send_high_bytes.saturating_sub(self.standing.queued_bytes)
     }
@@ -282,7 +307,7 @@ impl Record {
     /// mark; `false` if its end has begun.
     pub fn pause(&mut self, id: SessionId) -> bool {
         if !self.ended {
-            self.standing.paused = true;
+            self.pause_run();
             self.wish(id, Wish::Order(Order::Pause(id)));
         }
         !self.ended
@@ -432,7 +457,7 @@ mod tests {
     #[test]
     fn everything_is_played_back_in_the_order_of_the_asking() {
         let (mut record, me, other) = (record(), session(), SessionId::new(0, 6, 1));
-        record.begin(me, false);
+        record.begin(me, false, 9);
         assert!(record.answer(me, b"abc") && record.answer_prefixed(me, *b"d1234567", 1, b"ef"));
         record.send(me, other, b"x");
         assert!(record.answer_shared(me, Bytes::from_static(b"shared")));
@@ -455,7 +480,7 @@ mod tests {
 
     #[test]
     fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
-        let limits = Limits { send_high_bytes: 10, send_max_bytes: 100, ..Limits::default() };
+        let limits = Limits { send_high_bytes: 10, send_max_bytes: 85, ..Limits::default() };
         type Answer = fn(&mut Record, &[u8]) -> bool;
         let ways: [Answer; 4] = [
             |record, bytes| record.answer(session(), bytes),
@@ -467,25 +492,26 @@ mod tests {
             let mut record = record_within(&limits);
             // Room that an earlier run has left does not count.
             record.page.make_room(1_000, 1_000);
-            record.standing.queued_bytes = 20;
-            record.begin(session(), false);
-            assert!(!record.is_paused() || record.standing.queued_bytes > 10);
+            record.standing.queued_bytes = 5;
+            record.begin(session(), false, 9);
+            assert!(record.left == 9 && !record.standing.paused);
             assert!(answer(&mut record, &[1; 30]) && answer(&mut record, &[2; 50]));
-            assert!(!answer(&mut record, b"x") && record.ended, "it was the 101st byte");
+            assert!(!answer(&mut record, b"x") && record.ended, "it was the 86th byte");
             let lost =
                 |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
             assert_eq!(record.wishes.iter().filter(|wish| lost(wish)).count(), 1);
+            assert_eq!((record.left, record.take_left_over()), (0, 9), "the run ends at the mark");
         }
     }
 
     #[test]
     fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
         let mut record = record();
-        record.begin(SessionId::NONE, true);
+        record.begin(SessionId::NONE, true, 9);
         assert!(!record.answer(SessionId::NONE, b"x"));
         assert!(record.set_timer(SessionId::NONE, Duration::ZERO).is_none());
         record.clear();
-        record.begin(session(), false);
+        record.begin(session(), false, 9);
         record.end(session(), Order::Close(session()));
         assert!(!record.answer(session(), b"x"));
         assert!(!record.answer_prefixed(session(), [0; 8], 4, b"x"));

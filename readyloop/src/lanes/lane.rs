@@ -197,7 +197,7 @@ impl<F> Batch<F> {
     }
 
     /// The next task; it counts as done.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Option<Task> {
         let task = *self.tasks.get(self.done)?;
         self.done += 1;
@@ -231,14 +231,13 @@ impl<F> Batch<F> {
         self.events.iter().any(Event::is_urgent)
     }
 
-    /// The next task that does not wait for the peer to take its bytes; it is taken out.
-    #[cold]
-    pub fn next_urgent(&mut self) -> Option<Task> {
+    /// The next event that does not wait for the peer to take its bytes; it is taken out.
+    pub fn next_urgent(&mut self) -> Option<Event> {
         let nth = self.events.iter().position(Event::is_urgent)?;
         let mut events = (self.done..self.tasks.len()).filter(|at| self.tasks[*at] == EVENT);
         let at = events.nth(nth)?;
         self.tasks.remove(at);
-        self.events.remove(nth).map(Task::Event)
+        self.events.remove(nth)
     }
 
     /// The bytes of a frame, and the record for what it makes the handler ask for.

@@ -262,38 +262,42 @@ impl<H: Handler> Lanes<H> {
     }
 }
 
-/// The frames of one read, on their way onto a batch.
-struct FramesOf<'a, F> {
+/// The bytes of one read, and how far they were cut into frames: they go onto the batch behind the places
+/// of these, also when the framer has panicked, so that no frame that it has cut before is lost.
+struct Cutting<'a, F> {
     batch: &'a mut Batch<F>,
     input: &'a mut [u8],
     begin: usize,
-    consumed: usize,
+    end: usize,
 }
 
-impl<F> FramesOf<'_, F> {
-    /// Adds all that are whole, and says how far they reach, and how many bytes the framer wants then.
-    #[inline(always)]
-    fn add<const LONG: bool>(mut self, framer: &mut impl Framer, sessions: &mut Sessions) -> Cut {
-        while self.consumed < self.input.len() {
-            let end = self.consumed + shown::<LONG>(sessions, self.input.len(), self.consumed);
-            match next_frame(framer, sessions, &mut self.input[self.consumed..end]) {
-                Ok((frame, used)) => {
-                    self.batch.push_ahead(self.consumed - self.begin, frame);
-                    self.consumed += used;
-                }
-                Err(wanted) => return Cut { consumed: self.consumed, wanted },
-            }
-        }
-        Cut { consumed: self.consumed, wanted: 0 }
-    }
-}
-
-impl<F> Drop for FramesOf<'_, F> {
-    /// Also when the framer has panicked: no frame that it has cut before is lost.
+impl<F> Drop for Cutting<'_, F> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.batch.push_bytes(&self.input[self.begin..self.consumed]);
+        self.batch.push_bytes(&self.input[self.begin..self.end]);
     }
+}
+
+/// Adds the places of all frames that are whole, and says behind each how far it reaches. By itself, and
+/// told by reference, so that the loop has its variables in registers.
+#[inline(never)]
+fn add_places<F, const LONG: bool>(
+    batch: &mut Batch<F>,
+    (framer, sessions): (&mut impl Framer, &mut Sessions),
+    input: &mut [u8],
+    begin: usize,
+    end: &mut usize,
+) -> usize {
+    while *end < input.len() {
+        match next_frame(framer, sessions, shown::<LONG>(sessions, &mut input[*end..])) {
+            Ok((frame, used)) => {
+                batch.push_ahead(*end - begin, frame);
+                *end += used;
+            }
+            Err(wanted) => return wanted,
+        }
+    }
+    0
 }
 
 /// Whether a batch has anything to do for a worker: its frames wait while the session's queue stands
@@ -349,11 +353,15 @@ impl<H: Handler> Hosting for Lanes<H> {
         let batch = self.pending(id, desk);
         let before = batch.frames();
         let is_long = input.len() - consumed > sessions.limits().frame_bytes_max;
-        let frames = FramesOf { batch, input, begin: consumed, consumed };
-        let cut = match is_long {
-            false => frames.add::<false>(framer, sessions),
-            true => frames.add::<true>(framer, sessions),
+        let mut cutting = Cutting { batch: &mut *batch, input, begin: consumed, end: consumed };
+        let Cutting { batch: places, input, begin, end } = &mut cutting;
+        let tools = (framer, &mut *sessions);
+        let wanted = match is_long {
+            false => add_places::<_, false>(places, tools, input, *begin, end),
+            true => add_places::<_, true>(places, tools, input, *begin, end),
         };
+        let cut = Cut { consumed: cutting.end, wanted };
+        drop(cutting);
         sessions.stats.frames += (batch.frames() - before) as u64;
         if batch.size() > self.lane_bytes_max {
             sessions.hold(id, Holds::LANE);

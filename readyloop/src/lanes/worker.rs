@@ -60,7 +60,7 @@ impl<H: Handler> Worker<H> {
     fn start(&mut self) {
         let mut lane = Lane::new(SessionId::NONE);
         let mut batch = self.shared.batch();
-        batch.record.begin(SessionId::NONE, true);
+        batch.record.begin(SessionId::NONE, true, 0);
         let handler = &mut self.handler;
         let record = &mut batch.record;
         let start = || handler.on_start(&mut Context::worker(record, SessionId::NONE));
@@ -75,11 +75,10 @@ impl<H: Handler> Worker<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.shared.posts[self.number].begin(lane.name);
         batch.record.timers = lane.timers.take();
-        batch.record.begin(lane.name, lane.stage.has_ended());
-        let mut left = self.shared.frames_per_run;
+        batch.record.begin(lane.name, lane.stage.has_ended(), self.shared.frames_per_run);
         // Caught once for all frames and not once for each: a panic leaves its task done.
         while let Err(panic) =
-            catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut lane, &mut batch, &mut left)))
+            catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut lane, &mut batch)))
         {
             self.panicked(lane.name, &mut batch, panic);
         }
@@ -93,13 +92,13 @@ impl<H: Handler> Worker<H> {
         self.send_home(lane);
     }
 
-    fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, left: &mut usize) {
-        while *left > 0 {
-            // What the reactor would not have read is not handled: so one run answers no more than
-            // the high mark, and what the last of its frames has added.
-            let next = if batch.record.is_paused() { batch.next_urgent() } else { batch.next() };
-            let Some(task) = next else { return };
-            *left -= 1;
+    fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>) {
+        // What the reactor would not have read is not handled: so one run answers no more than the
+        // high mark, and what the last of its frames has added.
+        while batch.record.left > 0
+            && let Some(task) = batch.next()
+        {
+            batch.record.left -= 1;
             match task {
                 Task::Frame(range) => {
                     let (frame, record) = batch.frame(range);
@@ -112,6 +111,19 @@ impl<H: Handler> Worker<H> {
                 }
                 Task::Event(event) => self.event(lane, batch, event),
             }
+        }
+        let left = batch.record.take_left_over();
+        if left > 0 {
+            self.run_urgent(lane, batch, left);
+        }
+    }
+
+    /// Timers and ends come also while the peer must take its bytes before more frames are handled.
+    #[cold]
+    fn run_urgent(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, left: usize) {
+        for _ in 0..left {
+            let Some(event) = batch.next_urgent() else { return };
+            self.event(lane, batch, event);
         }
     }
 
