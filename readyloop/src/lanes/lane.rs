@@ -112,10 +112,17 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it comes also while the session is not read: of what the peer has sent nothing does,
-    /// and its end is behind that.
+    /// Whether it comes also while the session is not read: nothing does that stands in the peer's
+    /// stream behind frames, as its end does, or bytes that were refused.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Event::News(News::PeerFinished))
+        match self {
+            Event::News(News::PeerFinished) => false,
+            Event::News(News::Closing(reason)) => !matches!(
+                reason,
+                CloseReason::Malformed(_) | CloseReason::FrameTooLong | CloseReason::FramerBroke
+            ),
+            _ => true,
+        }
     }
 }
 

@@ -300,3 +300,29 @@ fn answers_wait_for_the_peer_to_take_those_before_in_every_topology() {
         assert_eq!((client.end(), frames(&town)), (None, 32), "{plan:?} {trigger:?}");
     }
 }
+
+#[test]
+fn bytes_that_are_refused_behind_frames_are_refused_behind_their_answers_in_every_topology() {
+    let limits =
+        Limits { send_max_bytes: 5_000, send_high_bytes: 500, send_low_bytes: 100, ..small() };
+    let polite = || -> React {
+        Box::new(|fact, context| match fact {
+            Fact::Frame(..) => assert!(context.send(&[7; 2_000])),
+            Fact::Closing(..) => assert!(context.send(b"refused")),
+            _ => {}
+        })
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, polite);
+        let (client, _) = town.caller();
+        client.set_window(100);
+        client.stop_reading();
+        client.send(&[framed(b"go").repeat(9), vec![0xFF; 9]].concat());
+        town.settle();
+        client.resume_reading();
+        town.settle();
+        let expected = [vec![7; 9 * 2_000], b"refused".to_vec()].concat();
+        assert!(client.received() == expected, "{plan:?} {trigger:?}");
+        assert_eq!(client.end(), Some(End::Finished), "{plan:?} {trigger:?}");
+    }
+}
