@@ -1,8 +1,7 @@
 //! Frames that must wait until there is room for their answers.
 //!
-//! It exists because a worker is handed several frames at once: a handler that pauses its session
-//! after one of them (`Context::pause_until_drained`) is still given the others. It puts them here,
-//! and goes on with them in `on_drained`.
+//! For a handler that must keep frames of its own accord: those of a transaction until it is
+//! executed, or those whose answers must not pass a bound of its own below the queue's.
 
 /// Frames in their order.
 ///
