@@ -30,6 +30,9 @@ use crate::order::Load;
 use crate::sync::Ordering;
 use crate::wake::Wake;
 
+/// What each mail weighs.
+const ONE: Load = Load { mails: 1, bytes: 0 };
+
 /// Runs the model in every interleaving with at most this many preemptions, `None` for all.
 fn explore(preemptions_max: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();

@@ -9,7 +9,7 @@ use loom::thread::spawn;
 use crate::group::{Group, SlowMember};
 use crate::id::SessionId;
 
-use super::{Reader, explore, join, take};
+use super::{ONE, Reader, explore, join, take};
 
 fn session(reactor: u8) -> SessionId {
     SessionId::new(reactor, 1, 1)
@@ -91,7 +91,7 @@ fn a_broadcast_reaches_whoever_has_joined_before_it() {
             spawn(move || {
                 let mut joined = lock.lock().unwrap();
                 group.joined(1);
-                mailbox.post(()).unwrap();
+                mailbox.post((), ONE).unwrap();
                 *joined = true;
             })
         };

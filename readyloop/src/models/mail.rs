@@ -9,10 +9,7 @@ use loom::thread::spawn;
 use crate::mailbox::{Mailbox, Refused};
 use crate::order::Load;
 
-use super::{Reader, Until, explore, join};
-
-/// What each mail weighs.
-const ONE: Load = Load { mails: 1, bytes: 0 };
+use super::{ONE, Reader, Until, explore, join};
 
 /// Takes what is in the box and is done with it.
 fn take<M>(mailbox: &Mailbox<M>) -> VecDeque<M> {
