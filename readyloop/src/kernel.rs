@@ -138,8 +138,8 @@ pub trait Kernel {
     /// The poller's: `ENOMEM`.
     fn rearm(&mut self, socket: &Self::Socket, token: Token, want: Interest) -> Result<(), Errno>;
 
-    /// Stops watching a socket, also for errors and hang-ups, until it is watched again. For one
-    /// whose hang-up cannot be acted on yet: under level it would be reported in every wait. Never
+    /// Stops watching a socket, also for errors and hang-ups. For one whose hang-up cannot be acted on
+    /// yet: under level it would be reported in every wait. Never
     /// called under edge.
     fn unwatch(&mut self, socket: &Self::Socket);
 

@@ -113,10 +113,11 @@ pub enum Event {
 
 impl Event {
     /// Whether it comes also while the session is not read: nothing does that stands in the peer's
-    /// stream behind frames, as its end does, or bytes that were refused.
+    /// stream behind frames, as its end does, or bytes that were refused; nor does the end of a session
+    /// that is over, because nobody has to take its answers any more.
     fn is_urgent(&self) -> bool {
         match self {
-            Event::News(News::PeerFinished) => false,
+            Event::News(News::PeerFinished) | Event::Close(_) => false,
             Event::News(News::Closing(reason)) => !matches!(
                 reason,
                 CloseReason::Malformed(_) | CloseReason::FrameTooLong | CloseReason::FramerBroke

@@ -247,10 +247,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         session.interest = wants;
-        let outcome = match std::mem::take(&mut session.unwatched) {
-            true => self.kernel.watch(socket, Token::session(id), wants),
-            false => self.kernel.rearm(socket, Token::session(id), wants),
-        };
+        if session.unwatched {
+            return;
+        }
+        let outcome = self.kernel.rearm(socket, Token::session(id), wants);
         self.sessions.stats.rearms += 1;
         if let Err(errno) = outcome {
             self.sessions.kill(id, CloseReason::System(errno));

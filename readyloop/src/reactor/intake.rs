@@ -186,7 +186,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     /// Whatever is written would fail; what has come is still read, and then the session is over. Under
-    /// level a hang-up would be reported in every wait meanwhile, so the poller is told to forget it.
+    /// level a hang-up would be reported in every wait meanwhile, so the poller is told to forget it: from
+    /// here on it is read when nothing holds it, and not because of any event.
     #[cold]
     pub(super) fn peer_takes_nothing(&mut self, id: SessionId) {
         let Some(socket) = self.links.socket(id) else { return };
@@ -235,10 +236,11 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.sessions.kill(id, reason);
     }
 
-    /// Level: the next wait reports what is left. Edge: only we know that something may be left.
+    /// Level: the next wait reports what is left. Edge, and of a session that the poller has
+    /// forgotten: only we know that something may be left.
     #[cold]
     fn out_of_budget(&mut self, id: SessionId) {
-        if self.edge {
+        if self.edge || self.sessions.get(id).is_some_and(Session::is_deaf) {
             self.sessions.still_ready.push(id);
         }
     }

@@ -444,13 +444,12 @@ impl Sessions {
         self.disturbed = true;
         let Some(session) = self.slab.get_mut(key(id)) else { return };
         if session.stop_sending(&mut self.stock) {
-            // There is nothing to wait for.
-            self.release(id, Holds::QUEUE);
+            // The flush finds a queue that has fallen to the low mark, and lets the session go on.
             self.mark_dirty(id);
         }
     }
 
-    /// The poller is to forget the session until it wants something else; `false` if it has already.
+    /// The poller is to forget the session; `false` if it has already.
     pub fn unwatch(&mut self, id: SessionId) -> bool {
         let Some(session) = self.get_mut(id) else { return false };
         session.interest = Interest::NONE;

@@ -33,9 +33,9 @@ fn server(dead: Rc<RefCell<Vec<SessionId>>>) -> React {
             turn += 1;
             let answer = answer(frame);
             match turn % 3 {
-                0 => assert!(context.send(&answer)),
-                1 => answer.chunks(7).for_each(|piece| assert!(context.send(piece))),
-                _ => assert!(context.send_shared(answer.into())),
+                0 => assert_taken(frame, context.send(&answer)),
+                1 => answer.chunks(7).for_each(|piece| assert_taken(frame, context.send(piece))),
+                _ => assert_taken(frame, context.send_shared(answer.into())),
             }
             // A late send, by a handler that kept the name of a session that has ended.
             if let Some(id) = dead.borrow().last() {
@@ -57,25 +57,43 @@ pub struct Caller {
     gone: bool,
     /// It never ends its stream: nothing that the server owes it comes out only because it has.
     stays: bool,
+    /// It closes a Unix socket behind these, and waits for no answer: they are heard all the same.
+    last_words: Option<Vec<u8>>,
+}
+
+/// The first byte of all frames of those who close without waiting for an answer, and of no others.
+const LEAVES: u8 = 3;
+
+/// Whether what was sent to answer a frame was taken, as it must be unless its peer may have gone.
+pub fn assert_taken(frame: &[u8], taken: bool) {
+    assert!(taken || frame.first() == Some(&LEAVES), "an answer was not taken");
 }
 
 impl Caller {
     /// A caller over TCP or over a Unix socket.
     pub fn new(net: &Net, listener: usize, rng: &mut Rng) -> Caller {
-        let client = match rng.below(3) {
-            0 => net.connect_unix(listener),
-            _ => net.connect(listener),
+        let (client, leaves) = match rng.below(3) {
+            0 => (net.connect_unix(listener), rng.below(2) == 0),
+            _ => (net.connect(listener), false),
         };
+        let last_words = leaves.then(|| [&[LEAVES][..], &rng.bits().to_be_bytes()].concat());
         let (mut script, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..rng.below(12) {
             let longest = [3, 40, 400, 5_000][rng.below(4)];
             let length = rng.below(longest);
-            let frame: Vec<u8> = (0..length).map(|_| rng.below(256) as u8).collect();
+            let mut frame: Vec<u8> = (0..length).map(|_| rng.below(256) as u8).collect();
+            if let Some(first) = frame.first_mut() {
+                *first = if leaves { LEAVES } else { *first - u8::from(*first == LEAVES) };
+            }
+            if frame.is_empty() && leaves {
+                frame.push(LEAVES);
+            }
             script.extend(framed(&frame));
             expected.extend(answer(&frame));
         }
+        script.extend(last_words.iter().flat_map(|words| framed(words)));
         let stays = rng.below(2) == 0;
-        Caller { client, script, sent: 0, expected, gone: false, stays }
+        Caller { client, script, sent: 0, expected, gone: false, stays, last_words }
     }
 
     fn send_some(&mut self, rng: &mut Rng) {
@@ -106,15 +124,21 @@ impl Caller {
         if !self.gone && self.client.end().is_none() {
             self.client.send(&self.script[self.sent..]);
             self.sent = self.script.len();
-            if !self.stays {
+            if self.last_words.is_some() {
+                self.client.close();
+            } else if !self.stays {
                 self.client.finish();
             }
         }
     }
 
-    /// Whether the caller has all that it was owed. `false` for one that was refused at the door:
-    /// it has not one byte.
-    pub fn was_served(&self, seed: u64) -> bool {
+    /// Whether the caller has all that it was owed, and was heard. `false` for one that was refused
+    /// at the door: it has not one byte.
+    pub fn was_served(&self, facts: &[Fact], seed: u64) -> bool {
+        if let Some(words) = &self.last_words {
+            let heard = |fact: &Fact| matches!(fact, Fact::Frame(_, frame) if frame == words);
+            return self.gone || facts.iter().any(heard);
+        }
         let received = self.client.received();
         let begins = self.expected.starts_with(&received);
         assert!(begins, "seed {seed}: {:?} received what was not for it", self.client);
@@ -221,12 +245,14 @@ fn live(seed: u64) {
     // A listener that rests is not in sight of the wait; give it its time.
     world.turn_while(|_| callers.iter().any(|caller| caller.client.is_waiting()));
     world.settle();
-    let refused = callers.iter().filter(|caller| !caller.was_served(seed)).count() as u64;
+    let mut facts = world.facts();
+    let refused = callers.iter().filter(|caller| !caller.was_served(&facts, seed)).count() as u64;
     let may = refusals(world.reactor.stats());
     assert!(refused <= may, "seed {seed}: {refused} callers got nothing, {may} were refused");
     world.remote.stop();
     world.run_out();
-    check_lives(&world.facts(), seed);
+    facts.extend(world.facts());
+    check_lives(&facts, seed);
 }
 
 fn seeds(part: u64) {

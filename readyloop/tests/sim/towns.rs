@@ -11,7 +11,7 @@ use readyloop::sim::{Client, Faults, Rng};
 use readyloop::{Balance, Limits, SessionId};
 
 use super::chaos::{chaos, disturb, somebody, speak};
-use super::seeds::{Caller, POISON, answer, check_lives, refusals, small_limits};
+use super::seeds::{Caller, POISON, answer, assert_taken, check_lives, refusals, small_limits};
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
 
@@ -27,9 +27,9 @@ fn server(dead: &Names) -> React {
             turn += 1;
             let answer = answer(frame);
             match turn % 3 {
-                0 => assert!(context.send(&answer)),
-                1 => answer.chunks(7).for_each(|piece| assert!(context.send(piece))),
-                _ => assert!(context.send_shared(answer.into())),
+                0 => assert_taken(frame, context.send(&answer)),
+                1 => answer.chunks(7).for_each(|piece| assert_taken(frame, context.send(piece))),
+                _ => assert_taken(frame, context.send_shared(answer.into())),
             }
             if let Some(id) = dead.borrow().last() {
                 let _perhaps_on_its_way = context.send_to(*id, POISON);
@@ -96,12 +96,14 @@ fn live(seed: u64, workers: bool) {
     town.settle();
     town.step_while(|| callers.iter().any(|caller| caller.client.is_waiting()));
     town.settle();
-    let refused = callers.iter().filter(|caller| !caller.was_served(seed)).count() as u64;
+    let mut facts = town.facts();
+    let refused = callers.iter().filter(|caller| !caller.was_served(&facts, seed)).count() as u64;
     let may = refusals(&town.stats());
     assert!(refused <= may, "seed {seed}: {refused} callers got nothing, {may} were refused");
     town.remote.stop();
     town.run_out();
-    check_lives(&town.facts(), seed);
+    facts.extend(town.facts());
+    check_lives(&facts, seed);
     let stats = town.stats();
     assert_eq!(stats.panics, 0, "seed {seed}");
 }
