@@ -326,3 +326,25 @@ fn bytes_that_are_refused_behind_frames_are_refused_behind_their_answers_in_ever
         assert_eq!(client.end(), Some(End::Finished), "{plan:?} {trigger:?}");
     }
 }
+
+#[test]
+fn a_drained_queue_is_told_before_the_frames_that_waited_for_it_in_every_topology() {
+    let greedy = || -> React {
+        Box::new(|fact, context| {
+            if let Fact::Frame(..) = fact {
+                assert!(context.send(b"an answer") && context.pause_until_drained());
+            }
+        })
+    };
+    for (plan, trigger) in EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|way| (plan, way))) {
+        let limits = Limits::default();
+        let mut town = Town::new(0, plan, trigger, Faults::none(), &limits, greedy);
+        let (client, id) = town.caller();
+        town.facts();
+        client.send(&[framed(b"one"), framed(b"two")].concat());
+        town.settle();
+        let frame = |text: &[u8]| Fact::Frame(id, text.to_vec());
+        let expected = [frame(b"one"), Fact::Drained(id), frame(b"two"), Fact::Drained(id)];
+        assert_eq!(town.facts(), expected, "{plan:?} {trigger:?}");
+    }
+}

@@ -178,6 +178,10 @@ fn a_stop_that_is_asked_for_at_the_start_is_heard() {
         let mut town = Town::new(0, plan, trigger, Faults::none(), &Limits::default(), hasty);
         town.run_out();
         assert!(town.stats().turns < 50, "{plan:?} {trigger:?}");
+        // A reactor alone does not sleep before it hears of it: on Linux nothing would wake it.
+        let mut world = World::new(trigger, Limits::default(), hasty());
+        assert!(!world.turn(), "{trigger:?}");
+        assert_eq!(world.net.calls().asleep, 0, "{trigger:?}");
     }
 }
 
