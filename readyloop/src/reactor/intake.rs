@@ -169,27 +169,23 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[cold]
     fn ask_error(&mut self, id: SessionId) {
         let Some(socket) = self.links.socket(id) else { return };
-        let errno = self.kernel.take_error(socket);
-        let Some(session) = self.sessions.get(id) else { return };
-        match errno {
-            Some(errno) => {
-                let reason = session.broken(CloseReason::from_io(errno));
-                self.sessions.kill(id, reason);
-            }
-            // A Unix peer that has closed: what it sent before is read once nothing holds it.
-            None if session.is_open() => self.peer_takes_nothing(id),
-            None => {
-                let reason = session.reason().unwrap_or(CloseReason::PeerFinished);
-                self.sessions.kill(id, reason);
-            }
+        if let Some(errno) = self.kernel.take_error(socket) {
+            return self.broke(id, errno);
         }
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.is_open() {
+            // A Unix peer that has closed: what it sent before is read once nothing holds it.
+            return self.peer_takes_nothing(id);
+        }
+        let reason = session.reason().unwrap_or(CloseReason::PeerFinished);
+        self.sessions.kill(id, reason);
     }
 
     /// Whatever is written would fail; what has come is still read, and then the session is over. Under
     /// level a hang-up would be reported in every wait meanwhile, so the poller is told to forget it: from
     /// here on it is read when nothing holds it, and not because of any event.
     #[cold]
-    pub(super) fn peer_takes_nothing(&mut self, id: SessionId) {
+    fn peer_takes_nothing(&mut self, id: SessionId) {
         let Some(socket) = self.links.socket(id) else { return };
         if !self.edge && self.sessions.unwatch(id) {
             self.kernel.unwatch(socket);
