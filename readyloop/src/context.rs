@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::address::{Address, Route};
 use crate::clock::Now;
-#[cfg(doc)]
 use crate::close::CloseReason;
+use crate::commands::Wish;
 use crate::envelope::Envelope;
 use crate::framers::{LengthPrefixed, Spell};
 use crate::group::Group;
@@ -20,7 +20,7 @@ use crate::group::Group;
 use crate::group::SlowMember;
 use crate::id::SessionId;
 use crate::order::Order;
-use crate::record::{Record, Wish};
+use crate::record::Record;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
@@ -35,7 +35,7 @@ enum Side<'a> {
     /// On the reactor's thread: into its tables.
     Here(&'a mut Sessions),
     /// On a worker's thread: onto a list that the reactor will be given.
-    Worker(&'a mut Record),
+    Worker(&'a Record),
 }
 
 /// Where a session comes from.
@@ -54,7 +54,7 @@ impl<'a> Context<'a> {
         Context { side: Side::Here(sessions), id }
     }
 
-    pub(crate) fn worker(record: &'a mut Record, id: SessionId) -> Context<'a> {
+    pub(crate) fn worker(record: &'a Record, id: SessionId) -> Context<'a> {
         Context { side: Side::Worker(record), id }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Context<'a> {
     pub fn now(&self) -> Now {
         match &self.side {
             Side::Here(sessions) => sessions.now,
-            Side::Worker(record) => record.now,
+            Side::Worker(record) => record.now(),
         }
     }
 
@@ -84,8 +84,10 @@ impl<'a> Context<'a> {
     #[inline(always)]
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => sessions
+                .send_following(self.id, Order::Send(self.id, Bytes::copy_from_slice(bytes))),
             Side::Here(sessions) => sessions.send(self.id, bytes),
-            Side::Worker(record) => record.answer(self.id, bytes),
+            Side::Worker(record) => record.answer(bytes),
         }
     }
 
@@ -98,35 +100,50 @@ impl<'a> Context<'a> {
         let Some(prefix) = framer.encode(frame.len()) else { return false };
         let (padded, width) = prefix.padded();
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => {
+                let bytes = [&padded[..width], frame].concat().into();
+                sessions.send_following(self.id, Order::Send(self.id, bytes))
+            }
             Side::Here(sessions) => sessions.send_prefixed(self.id, padded, width, frame),
-            Side::Worker(record) => record.answer_prefixed(self.id, padded, width, frame),
+            Side::Worker(record) => record.answer_prefixed(padded, width, frame),
         }
     }
 
     /// Like [`Context::send`], without a copy: the queue holds on to the shared bytes.
     pub fn send_shared(&mut self, bytes: Bytes) -> bool {
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => {
+                sessions.send_following(self.id, Order::Send(self.id, bytes))
+            }
             Side::Here(sessions) => sessions.send_shared(self.id, bytes),
-            Side::Worker(record) => record.answer_shared(self.id, bytes),
+            Side::Worker(record) => record.answer_shared(bytes),
         }
     }
 
-    /// Queues a copy of `bytes` for another session; `false` if it is closing or gone.
+    /// Queues a copy of `bytes` for another session; nothing happens if it is closing or gone, and
+    /// nobody knows that here: it may belong to another thread.
     ///
-    /// Of a session of another reactor, and on a worker, it is known only that the bytes are on
-    /// their way: one mail for each reactor at the end of the turn. If that reactor is far behind,
-    /// this session is not read until it has taken them; and if `Limits::mailbox_mails_max` orders,
-    /// or `Limits::mailbox_bytes_max` bytes, wait for it since then, of whomever, this is `false`.
-    pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) -> bool {
+    /// To a session of another reactor they go by mail, one for each reactor at the end of the turn. If
+    /// that reactor is far behind, this session is not read until it has taken them; and if
+    /// `Limits::mailbox_mails_max` orders, or `Limits::mailbox_bytes_max` bytes, wait for it since then,
+    /// of whomever, they are dropped, and counted (`Stats::mails_refused`).
+    pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) {
         match &mut self.side {
-            Side::Here(sessions) => sessions.send_to(id, bytes, self.id),
-            Side::Worker(record) => record.send(self.id, id, bytes),
+            Side::Here(sessions) if sessions.follows() => {
+                sessions.ask(Order::Send(id, Bytes::copy_from_slice(bytes)), self.id);
+            }
+            Side::Here(sessions) => {
+                sessions.send_to(id, bytes, self.id);
+            }
+            Side::Worker(record) => {
+                record.send(id, bytes);
+            }
         }
     }
 
     /// Like [`Context::send_to`], without a copy: send the same `Bytes` to many and they are stored
     /// once.
-    pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) -> bool {
+    pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) {
         self.order(Order::Send(id, bytes))
     }
 
@@ -135,16 +152,23 @@ impl<'a> Context<'a> {
     /// send, and each broadcast, is one message. `false` if the session is closing.
     pub fn set_envelope(&mut self, envelope: Option<&'static Envelope>) -> bool {
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => {
+                sessions.set_envelope_following(self.id, envelope)
+            }
             Side::Here(sessions) => sessions.set_envelope(self.id, envelope),
-            Side::Worker(record) => record.set_envelope(self.id, envelope),
+            Side::Worker(record) => record.set_envelope(envelope),
         }
     }
 
     /// Like [`Context::send`], without this session's envelope.
     pub fn send_bare(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                sessions.send_following(self.id, Order::SendBare(self.id, bytes))
+            }
             Side::Here(sessions) => sessions.send_bare(self.id, bytes),
-            Side::Worker(record) => record.answer_bare(self.id, bytes),
+            Side::Worker(record) => record.answer_bare(bytes),
         }
     }
 
@@ -152,8 +176,8 @@ impl<'a> Context<'a> {
     /// its frames were handed over, and those that were sent since.
     pub fn queued_bytes(&self) -> usize {
         match &self.side {
-            Side::Here(sessions) => sessions.unsent_bytes(self.id),
-            Side::Worker(record) => record.queued_bytes(self.id),
+            Side::Here(sessions) => sessions.unsent_bytes_following(self.id),
+            Side::Worker(record) => record.queued_bytes(),
         }
     }
 
@@ -163,7 +187,7 @@ impl<'a> Context<'a> {
     pub fn is_paused(&self) -> bool {
         match &self.side {
             Side::Here(sessions) => sessions.is_paused(self.id),
-            Side::Worker(record) => record.standing.paused,
+            Side::Worker(record) => record.is_paused(),
         }
     }
 
@@ -175,57 +199,63 @@ impl<'a> Context<'a> {
     /// `false` if the session is closing.
     pub fn pause_until_drained(&mut self) -> bool {
         match &mut self.side {
+            Side::Here(sessions) if sessions.follows() => sessions.pause_following(self.id),
             Side::Here(sessions) => sessions.pause(self.id),
-            Side::Worker(record) => record.pause(self.id),
+            Side::Worker(record) => record.pause(),
         }
     }
 
     /// Closes this session after its queue has left; no more frames are delivered.
     pub fn close(&mut self) {
-        self.end(Order::Close(self.id));
+        match &mut self.side {
+            Side::Here(sessions) => sessions.finish(self.id, CloseReason::Closed),
+            Side::Worker(record) => {
+                record.end(Order::Close(self.id, CloseReason::Closed));
+            }
+        }
     }
 
     /// Cuts this session off at the end of the turn; what is queued is dropped, and the peer is
     /// told so by a reset.
     pub fn abort(&mut self) {
-        self.end(Order::Abort(self.id));
+        match &mut self.side {
+            Side::Here(sessions) => {
+                sessions.obey(Order::Abort(self.id));
+            }
+            Side::Worker(record) => record.end(Order::Abort(self.id)),
+        }
     }
 
-    /// Like [`Context::close`] for another session; `false` if its end has begun. Of a session of
-    /// another reactor, and on a worker, it is known only that the order is on its way.
-    pub fn close_session(&mut self, id: SessionId) -> bool {
-        self.order(Order::Close(id))
+    /// Like [`Context::close`] for another session, if its end has not begun.
+    pub fn close_session(&mut self, id: SessionId) {
+        self.order(Order::Close(id, CloseReason::Closed));
     }
 
-    /// Like [`Context::abort`] for another session; `false` if it is over. Of a session of another
-    /// reactor, and on a worker, it is known only that the order is on its way.
-    pub fn abort_session(&mut self, id: SessionId) -> bool {
-        self.order(Order::Abort(id))
+    /// Like [`Context::abort`] for another session, if it is not over.
+    pub fn abort_session(&mut self, id: SessionId) {
+        self.order(Order::Abort(id));
     }
 
-    /// Adds this session to a group; it leaves when it ends. `false` if it is in there already, or
-    /// closing; a worker does not know.
-    pub fn join(&mut self, group: &Group) -> bool {
-        self.order(Order::Join(self.id, group.clone()))
+    /// Adds this session to a group, unless it is in there already, or closing; it leaves when it ends.
+    pub fn join(&mut self, group: &Group) {
+        self.order(Order::Join(self.id, group.clone()));
     }
 
-    /// Takes this session out of a group; `false` if it is not in there; a worker does not know.
-    pub fn leave(&mut self, group: &Group) -> bool {
-        self.order(Order::Leave(self.id, group.clone()))
+    /// Takes this session out of a group, if it is in there.
+    pub fn leave(&mut self, group: &Group) {
+        self.order(Order::Leave(self.id, group.clone()));
     }
 
     /// Sends `bytes` to every member of a group, on all reactors, this session included if it is
     /// one: stored once, one mail for each reactor. Members whose send queue stands over the high
-    /// mark fare as the group says ([`SlowMember`]).
-    ///
-    /// `false` if a reactor with members is so far behind that the message was not taken there.
-    pub fn broadcast(&mut self, group: &Group, bytes: impl Into<Bytes>) -> bool {
+    /// mark fare as the group says ([`SlowMember`]). The members of a reactor that is far behind may
+    /// miss it, as in [`Context::send_to`].
+    pub fn broadcast(&mut self, group: &Group, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         match &mut self.side {
-            Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id),
+            Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id, Sessions::ask),
             Side::Worker(record) => {
-                record.wish(self.id, Wish::Broadcast(group.clone(), bytes));
-                true
+                record.wish(Wish::Broadcast(group.clone(), bytes));
             }
         }
     }
@@ -245,7 +275,7 @@ impl<'a> Context<'a> {
     pub fn set_timer(&mut self, after: Duration) -> Option<TimerId> {
         match &mut self.side {
             Side::Here(sessions) => sessions.set_timer(self.id, after),
-            Side::Worker(record) => record.set_timer(self.id, after),
+            Side::Worker(record) => record.set_timer(after),
         }
     }
 
@@ -254,7 +284,7 @@ impl<'a> Context<'a> {
     pub fn reset_timer(&mut self, timer: TimerId, after: Duration) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.reset_timer(self.id, timer, after),
-            Side::Worker(record) => record.reset_timer(self.id, timer, after),
+            Side::Worker(record) => record.reset_timer(timer, after),
         }
     }
 
@@ -262,7 +292,7 @@ impl<'a> Context<'a> {
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.cancel_timer(self.id, timer),
-            Side::Worker(record) => record.cancel_timer(self.id, timer),
+            Side::Worker(record) => record.cancel_timer(timer),
         }
     }
 
@@ -290,7 +320,7 @@ impl<'a> Context<'a> {
     fn dial(&mut self, route: Route, timeout: Duration) -> Option<SessionId> {
         match &mut self.side {
             Side::Here(sessions) => sessions.dial(route, timeout),
-            Side::Worker(record) => record.connect(self.id, route, timeout),
+            Side::Worker(record) => record.connect(route, timeout),
         }
     }
 
@@ -298,27 +328,17 @@ impl<'a> Context<'a> {
     /// returns.
     pub fn stop(&mut self) {
         match &mut self.side {
-            Side::Here(sessions) => sessions.stop = true,
-            Side::Worker(record) => record.wish(self.id, Wish::Stop),
+            Side::Here(sessions) => sessions.ask_stop(),
+            Side::Worker(record) => record.wish(Wish::Stop),
         }
     }
 
-    fn end(&mut self, order: Order) {
+    fn order(&mut self, order: Order) {
         match &mut self.side {
             Side::Here(sessions) => {
-                sessions.obey(order);
+                sessions.ask(order, self.id);
             }
-            Side::Worker(record) => record.end(self.id, order),
-        }
-    }
-
-    fn order(&mut self, order: Order) -> bool {
-        match &mut self.side {
-            Side::Here(sessions) => sessions.order(order, self.id),
-            Side::Worker(record) => {
-                record.wish(self.id, Wish::Order(order));
-                true
-            }
+            Side::Worker(record) => record.order(order),
         }
     }
 }

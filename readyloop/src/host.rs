@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::commands::Commands;
 use crate::context::{Context, Peer};
 use crate::framers::{Framer, Step};
 use crate::handler::Handler;
@@ -127,16 +128,30 @@ pub(crate) trait Hosting {
         false
     }
 
-    /// Other threads have something for this host.
-    fn announce(&mut self) {}
+    /// Takes what workers have given back.
+    #[inline]
+    fn take_home(&mut self) {}
 
-    /// Does what handlers elsewhere have asked for.
+    /// Does what handlers elsewhere have asked for, of those who have given back their sessions before
+    /// more than this many letters were posted; of at most `left` of them, which grows less. `false` if
+    /// that was not enough.
+    #[inline]
     fn come_home(
         &mut self,
         _sessions: &mut Sessions,
         _seats: &mut impl Seats<Self::Framer, Self::Session>,
-    ) {
+        _opened: u64,
+        _left: &mut usize,
+    ) -> bool {
+        true
     }
+
+    /// Does what the handler of the session known as `name` has asked for so far, while it runs.
+    fn carry_out(&mut self, _sessions: &mut Sessions, _name: SessionId, _commands: &mut Commands) {}
+
+    /// Hands over what is ready to leave at once.
+    #[inline]
+    fn set_out(&mut self, _now: Now) {}
 
     /// Hands over what is for handlers elsewhere.
     fn depart(

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use crate::order::Load;
-use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
 
 /// Tells one reader that there is something to look at, without a system call while it is awake.
@@ -71,6 +71,8 @@ impl Wake for Bell {
 /// The box, shared by its writers and its reader.
 pub struct Mailbox<M> {
     list: Mutex<List<M>>,
+    /// Mails that were ever posted; grows under the lock.
+    posted: AtomicU64,
     bounds: Load,
     bell: Arc<Bell>,
 }
@@ -110,7 +112,7 @@ impl<M> Mailbox<M> {
             refused: 0,
             waiting: Vec::new(),
         };
-        Mailbox { list: Mutex::new(list), bounds, bell }
+        Mailbox { list: Mutex::new(list), posted: AtomicU64::new(0), bounds, bell }
     }
 
     /// The reader's bell.
@@ -153,7 +155,7 @@ impl<M> Mailbox<M> {
             if list.closed {
                 return Err(mail);
             }
-            list.mails.push_back(mail);
+            self.push(&mut list, mail);
         }
         self.bell.ring();
         Ok(())
@@ -169,7 +171,7 @@ impl<M> Mailbox<M> {
             if list.closed {
                 return Err(mail);
             }
-            list.mails.push_back(mail);
+            self.push(&mut list, mail);
             list.urgent = list.mails.len();
         }
         self.bell.ring();
@@ -197,10 +199,23 @@ impl<M> Mailbox<M> {
                 return Err((mail, Refused::Full));
             }
             list.load += load;
-            list.mails.push_back(mail);
+            self.push(&mut list, mail);
         }
         self.bell.ring();
         Ok(())
+    }
+
+    #[inline(always)]
+    fn push(&self, list: &mut List<M>, mail: M) {
+        list.mails.push_back(mail);
+        // Only under the lock, so nothing is lost between the two.
+        self.posted.store(self.posted.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// How many mails were ever posted: at least all those of which this thread can know.
+    #[inline]
+    pub fn posted(&self) -> u64 {
+        self.posted.load(Ordering::Acquire)
     }
 
     /// Moves the waiting mails into `inbox`, behind those that are in it. They count until they are

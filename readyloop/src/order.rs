@@ -6,6 +6,7 @@ use std::ops::{AddAssign, SubAssign};
 
 use bytes::Bytes;
 
+use crate::close::CloseReason;
 use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
@@ -15,8 +16,10 @@ use crate::id::SessionId;
 pub enum Order {
     /// Queue bytes.
     Send(SessionId, Bytes),
-    /// Close after the queue has left.
-    Close(SessionId),
+    /// Queue bytes without the session's envelope.
+    SendBare(SessionId, Bytes),
+    /// Close after the queue has left, for this reason.
+    Close(SessionId, CloseReason),
     /// Cut off at once.
     Abort(SessionId),
     /// Add to a group.
@@ -31,6 +34,8 @@ pub enum Order {
     Pause(SessionId),
     /// Put this around all that is sent.
     SetEnvelope(SessionId, Option<&'static Envelope>),
+    /// Stop the server; this reactor says so.
+    Stop(u8),
     /// The slow members for which a sender was held have caught up.
     Release(SessionId),
 }
@@ -133,7 +138,9 @@ impl Order {
 
     fn bytes(&self) -> Option<&Bytes> {
         match self {
-            Order::Send(_, bytes) | Order::Broadcast(_, _, bytes) => Some(bytes),
+            Order::Send(_, bytes) | Order::SendBare(_, bytes) | Order::Broadcast(_, _, bytes) => {
+                Some(bytes)
+            }
             _ => None,
         }
     }
@@ -148,7 +155,8 @@ impl Order {
     pub fn reactor(&self) -> u8 {
         match self {
             Order::Send(id, _)
-            | Order::Close(id)
+            | Order::SendBare(id, _)
+            | Order::Close(id, _)
             | Order::Abort(id)
             | Order::Join(id, _)
             | Order::JoinCounted(id, _)
@@ -156,7 +164,7 @@ impl Order {
             | Order::Pause(id)
             | Order::SetEnvelope(id, _)
             | Order::Release(id) => id.reactor(),
-            Order::Broadcast(reactor, ..) => *reactor,
+            Order::Broadcast(reactor, ..) | Order::Stop(reactor) => *reactor,
         }
     }
 }
@@ -172,7 +180,7 @@ mod tests {
         (0..10).for_each(|_| {
             orders.push(Order::Send(id, shared.clone()));
         });
-        orders.push(Order::Close(id));
+        orders.push(Order::Close(id, CloseReason::Closed));
         assert_eq!(orders.load(), Load { mails: 11, bytes: 1000 + 11 * MAIL_BYTES });
         orders.push(Order::Send(id, Bytes::from(vec![7; 1000])));
         assert_eq!(orders.load().bytes, 2000 + 12 * MAIL_BYTES, "the same, and yet others");

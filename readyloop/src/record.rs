@@ -1,19 +1,22 @@
-//! What a handler on a worker's thread asks for, written down in order, and what it may know.
+//! What a worker's callbacks ask for, written down in order, and what they may know.
 //!
-//! The reactor plays it back when the batch comes home: the other side of [`Context`]. What the
-//! handler may know of its session is what was true when its frames were handed over.
+//! The reactor carries it out when the lane comes home: the other side of [`Context`]. What the handler
+//! may know of its session is what was true when its frames were handed over.
 //!
 //! Answers are written on a page like the reactor's own, where the session that is being served is
-//! the writer; so the way of an answer is the same on every thread. All other wishes are a list, in
-//! which each knows how many of the page's entries came before it.
+//! the writer; so the way of an answer is the same on every thread.
+//!
+//! It is shared with the `Remote`s that callbacks use, which take out what was asked for so far. So all
+//! of it is in cells, and nothing of the user's runs while one is borrowed, but for an envelope's head.
 //!
 //! Invariant: the writer is the session that is being served, until its end was asked for; nobody is
 //! while it has an envelope.
 //!
-//! Thread contract: of whoever has the batch.
+//! Thread contract: of the worker's thread.
 //!
 //! [`Context`]: crate::Context
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,95 +26,61 @@ use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::commands::{Commands, LaneTimer, Run, Wish};
 use crate::envelope::Envelope;
-use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::page::Page;
-use crate::session::Standing;
-use crate::slab::Slab;
 use crate::wheel::TimerId;
 
-/// One thing that was asked for, besides sending copies of bytes.
-pub enum Wish {
-    /// Do something to a session.
-    Order(Order),
-    /// Send to all members of a group.
-    Broadcast(Group, Bytes),
-    /// Start a timer, or start it anew.
-    SetTimer(LaneTimer, Duration),
-    /// Cancel a timer.
-    CancelTimer(TimerId),
-    /// Dial, for a session that has a name already.
-    Connect(SessionId, Route, Duration),
-    /// The handler has said its last word: close for this reason.
-    Finish(CloseReason),
-    /// End the session at once.
-    Kill(CloseReason),
-    /// Stop the server.
-    Stop,
-}
-
-/// A timer as a lane knows it; the wheel has another name for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LaneTimer {
-    /// Its name for the handler.
-    pub id: TimerId,
-    /// How often it was started: one that fires for an earlier start is stale.
-    pub start: u32,
-}
-
-/// The timers of one lane that have neither fired nor been cancelled, by how often each was
-/// started.
-pub type LaneTimers = Slab<u32>;
-
-/// What is written down in one run of a lane.
+/// One worker's.
 pub struct Record {
-    /// Copies of what was sent, with an entry for each run of bytes to one session.
-    pub page: Page,
-    /// What else was asked for, each behind so many entries of the page.
-    pub wishes: Vec<(usize, Wish)>,
-    /// The lane's timers, while it runs.
-    pub timers: Option<Box<LaneTimers>>,
-    /// The turn in which the frames were handed over.
-    pub now: Now,
-    /// How the session stood then, but for the shared bytes that were sent since, and the envelope
-    /// that was chosen since.
-    pub standing: Standing,
-    /// The handler has closed the session, or has lost it, or there is none: nothing more is sent,
-    /// no more frames are delivered.
-    pub ended: bool,
-    /// Tasks that may still be run; none as soon as the high mark is passed.
-    pub left: usize,
-    /// How many there were left then.
-    left_over: usize,
-    /// Panics caught.
-    pub panics: u64,
+    /// The run that goes on.
+    run: RefCell<Box<Run>>,
+    /// The session that is being served.
+    serving: Cell<SessionId>,
+    halted: Cell<Halted>,
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
 }
 
-/// Room for answers that an empty record has, in bytes.
-const PAGE_BYTES: usize = 128;
-/// Room that it keeps when it was more.
-const PAGE_BYTES_KEPT: usize = 16 << 10;
-const WISHES_KEPT: usize = 64;
+/// Why no more frames are handled in a run, if they are not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Halted(u8);
+
+impl Halted {
+    const NOT: Halted = Halted(0);
+    /// The handler has closed the session, or has lost it, or there is none: nothing more is sent.
+    const ENDED: u8 = 1;
+    /// What waits for the peer must leave first: the reactor would not have read them.
+    const PAUSED: u8 = 2;
+
+    /// Whether frames are handled.
+    #[inline(always)]
+    pub fn is_not(self) -> bool {
+        self == Halted::NOT
+    }
+
+    /// Whether they are to be handled later.
+    #[inline(always)]
+    pub fn is_paused(self) -> bool {
+        self.0 & Halted::PAUSED != 0
+    }
+
+    fn has_ended(self) -> bool {
+        self.0 & Halted::ENDED != 0
+    }
+}
 
 impl Record {
     /// An empty record.
     pub fn new(census: Arc<Census>, limits: &Limits) -> Record {
         Record {
-            page: Page::new(PAGE_BYTES),
-            wishes: Vec::new(),
-            timers: None,
-            now: Now::ZERO,
-            standing: Standing::default(),
-            ended: false,
-            left: 0,
-            left_over: 0,
-            panics: 0,
+            run: RefCell::default(),
+            serving: Cell::new(SessionId::NONE),
+            halted: Cell::new(Halted::NOT),
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
@@ -123,310 +92,335 @@ impl Record {
         &self.census
     }
 
-    /// The session `id` is served from now on, unless it has `ended`, for so many tasks.
+    /// The turn in which the frames were handed over.
+    #[inline]
+    pub fn now(&self) -> Now {
+        self.run.borrow().now
+    }
+
+    /// The session that is being served.
+    pub fn serving(&self) -> SessionId {
+        self.serving.get()
+    }
+
+    /// Why no more frames are handled, if they are not.
     #[inline(always)]
-    pub fn begin(&mut self, id: SessionId, ended: bool, tasks_max: usize) {
-        self.ended = ended;
-        self.left = tasks_max;
-        if self.standing.paused {
-            self.pause_run();
+    pub fn halted(&self) -> Halted {
+        self.halted.get()
+    }
+
+    /// Whether the end of the session was asked for.
+    pub fn has_ended(&self) -> bool {
+        self.halted.get().has_ended()
+    }
+
+    fn halt(&self, why: u8) {
+        self.halted.set(Halted(self.halted.get().0 | why));
+    }
+
+    /// The session `id` is served from now on, unless it has `ended`. What it asks for is written down in
+    /// `run`, in whose place is something else until [`Record::finish`].
+    #[inline(always)]
+    pub fn begin(&self, id: SessionId, ended: bool, run: &mut Box<Run>) {
+        self.serving.set(id);
+        let paused = if run.standing.paused { Halted::PAUSED } else { 0 };
+        self.halted.set(Halted(u8::from(ended) | paused));
+        if run.commands.page.room() > self.page_bytes_max(run) {
+            self.shorten_page(run);
         }
-        if self.page.room() > self.page_bytes_max() {
-            self.shorten_page();
-        }
-        self.go_on(id);
+        let mut own = self.run.borrow_mut();
+        std::mem::swap(&mut *own, run);
+        self.go_on(&mut own);
     }
 
     /// What is written without a look at the marks must stay below them.
     #[cold]
     #[inline(never)]
-    fn shorten_page(&mut self) {
-        self.page = Page::new(self.page_bytes_max());
+    fn shorten_page(&self, run: &mut Run) {
+        run.commands.page = Page::new(self.page_bytes_max(run));
     }
 
-    /// No more frames are to be handled before what waits for the peer has left: the reactor would not
-    /// have read them.
+    /// Nothing more is written down, and `run` is what was. Whether the session's end was asked for.
+    #[inline(always)]
+    pub fn finish(&self, run: &mut Box<Run>) -> bool {
+        let mut own = self.run.borrow_mut();
+        own.commands.page.end();
+        std::mem::swap(&mut *own, run);
+        self.halted.get().has_ended()
+    }
+
     #[cold]
     #[inline(never)]
-    fn pause_run(&mut self) {
-        self.standing.paused = true;
-        self.left_over += std::mem::take(&mut self.left);
-    }
-
-    /// What was left of the run when it was paused, for what does not wait for the peer.
-    pub fn take_left_over(&mut self) -> usize {
-        std::mem::take(&mut self.left_over)
+    fn pause_run(&self, run: &mut Run) {
+        run.standing.paused = true;
+        self.halt(Halted::PAUSED);
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
-    fn watch_mark(&mut self, bytes: usize) -> usize {
-        let unsent = self.standing.queued_bytes + self.page.written() + bytes;
+    fn watch_mark(&self, run: &mut Run, bytes: usize) -> usize {
+        let unsent = run.standing.queued_bytes + run.commands.page.written() + bytes;
         if unsent > self.send_high_bytes {
-            self.pause_run();
+            self.pause_run(run);
         }
         unsent
     }
 
     /// Whether so many bytes more may be sent to the session that is being served. If not, it is lost.
-    fn has_room(&mut self, id: SessionId, bytes: usize) -> bool {
-        if self.ended {
+    fn has_room(&self, run: &mut Run, bytes: usize) -> bool {
+        if self.has_ended() {
             return false;
         }
         // The page may also have what is for others.
-        let fits = self.watch_mark(bytes) <= self.send_max_bytes
-            || self.queued_bytes(id) + bytes <= self.send_max_bytes;
+        let fits = self.watch_mark(run, bytes) <= self.send_max_bytes
+            || self.queued_bytes_in(run) + bytes <= self.send_max_bytes;
         if !fits {
-            self.wish(id, Wish::Kill(CloseReason::SendFull));
-            self.close();
+            run.commands.wish(Wish::Kill(CloseReason::SendFull));
+            self.halt(Halted::ENDED);
         }
         fits
     }
 
     /// How long the page may become without a look at the marks.
     #[inline(always)]
-    fn page_bytes_max(&self) -> usize {
-        self.send_high_bytes.saturating_sub(self.standing.queued_bytes)
-    }
-
-    /// Nothing more is written down.
-    #[inline]
-    pub fn finish(&mut self) {
-        self.page.end();
+    fn page_bytes_max(&self, run: &Run) -> usize {
+        self.send_high_bytes.saturating_sub(run.standing.queued_bytes)
     }
 
     /// Sends a copy of `bytes` to the session that is being served; `false` if its end has begun.
     #[inline(always)]
-    pub fn answer(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        self.page.append(id, bytes) || self.answer_slowly(id, bytes)
+    pub fn answer(&self, bytes: &[u8]) -> bool {
+        let mut run = self.run.borrow_mut();
+        run.commands.page.append(self.serving.get(), bytes)
+            || self.answer_slowly(&mut run, [bytes, &[]])
     }
 
     /// The first `width` bytes of `prefix`, and `bytes`, likewise.
     #[inline(always)]
-    pub fn answer_prefixed(
-        &mut self,
-        id: SessionId,
-        prefix: [u8; 8],
-        width: usize,
-        bytes: &[u8],
-    ) -> bool {
-        self.page.append_prefixed(id, prefix, width, bytes)
-            || self.answer_prefixed_slowly(id, &prefix[..width], bytes)
+    pub fn answer_prefixed(&self, prefix: [u8; 8], width: usize, bytes: &[u8]) -> bool {
+        let mut run = self.run.borrow_mut();
+        run.commands.page.append_prefixed(self.serving.get(), prefix, width, bytes)
+            || self.answer_slowly(&mut run, [&prefix[..width], bytes])
     }
 
-    /// The end has begun, or the page is full.
+    /// The end has begun, or the page is full, or there is an envelope: then it is sealed here, because
+    /// what the reactor carries out for the session that was served is sent as it is.
     #[inline(never)]
-    fn answer_slowly(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        if let Some(envelope) = self.standing.envelope {
-            return self.answer_sealed(id, envelope, [bytes, &[]]);
+    fn answer_slowly(&self, run: &mut Run, [first, second]: [&[u8]; 2]) -> bool {
+        let bytes = first.len() + second.len();
+        if let Some(envelope) = run.standing.envelope {
+            return self.write_own(run, [(envelope.head)(bytes).as_slice(), first, second]);
         }
-        if !self.has_room(id, bytes.len()) {
-            return false;
-        }
-        self.page.make_room(bytes.len(), self.page_bytes_max());
-        self.page.append(id, bytes)
-    }
-
-    #[inline(never)]
-    fn answer_prefixed_slowly(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
-        match self.standing.envelope {
-            Some(envelope) => self.answer_sealed(id, envelope, [prefix, bytes]),
-            None => {
-                self.has_room(id, prefix.len() + bytes.len())
-                    && self.answer(id, prefix)
-                    && self.answer(id, bytes)
+        let has_room = self.has_room(run, bytes);
+        if has_room {
+            run.commands.page.make_room(bytes, self.page_bytes_max(run));
+            for piece in [first, second] {
+                run.commands.page.append(self.serving.get(), piece);
             }
         }
-    }
-
-    /// Both pieces as one message. It is sealed here: what the reactor plays back to the session
-    /// that was served is sent as it is.
-    fn answer_sealed(
-        &mut self,
-        id: SessionId,
-        envelope: &Envelope,
-        [first, second]: [&[u8]; 2],
-    ) -> bool {
-        let head = (envelope.head)(first.len() + second.len());
-        self.write_own(id, [head.as_slice(), first, second])
+        has_room
     }
 
     /// Sends these bytes as they are, and not in an envelope.
-    pub fn answer_bare(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        self.write_own(id, [bytes, &[], &[]])
+    pub fn answer_bare(&self, bytes: &[u8]) -> bool {
+        self.write_own(&mut self.run.borrow_mut(), [bytes, &[], &[]])
     }
 
-    fn write_own(&mut self, id: SessionId, pieces: [&[u8]; 3]) -> bool {
-        let has_room = self.has_room(id, pieces.iter().map(|piece| piece.len()).sum());
+    fn write_own(&self, run: &mut Run, pieces: [&[u8]; 3]) -> bool {
+        let has_room = self.has_room(run, pieces.iter().map(|piece| piece.len()).sum());
         if has_room {
-            self.write(id, pieces);
-            self.go_on(id);
+            self.write(run, self.serving.get(), pieces);
         }
         has_room
     }
 
     /// An entry of its own.
-    fn write(&mut self, to: SessionId, pieces: [&[u8]; 3]) {
-        self.page.end();
+    fn write(&self, run: &mut Run, to: SessionId, pieces: [&[u8]; 3]) {
+        run.commands.page.end();
         let bytes = pieces.iter().map(|piece| piece.len()).sum();
-        self.watch_mark(bytes);
-        self.page.make_room(bytes, self.page_bytes_max());
-        self.page.enter(to);
-        pieces.into_iter().for_each(|piece| self.page.add(piece));
+        self.watch_mark(run, bytes);
+        run.commands.page.make_room(bytes, self.page_bytes_max(run));
+        run.commands.page.enter(to);
+        pieces.into_iter().for_each(|piece| run.commands.page.add(piece));
+        self.go_on(run);
     }
 
     /// Puts this around all that is sent to the session that is being served.
-    pub fn set_envelope(&mut self, by: SessionId, envelope: Option<&'static Envelope>) -> bool {
-        if !self.ended {
-            self.standing.envelope = envelope;
-            self.wish(by, Wish::Order(Order::SetEnvelope(by, envelope)));
+    pub fn set_envelope(&self, envelope: Option<&'static Envelope>) -> bool {
+        if !self.has_ended() {
+            self.run.borrow_mut().standing.envelope = envelope;
+            self.order(Order::SetEnvelope(self.serving.get(), envelope));
         }
-        !self.ended
+        !self.has_ended()
     }
 
     /// Sends a copy of `bytes` to any session, on behalf of the one that is being served.
-    pub fn send(&mut self, by: SessionId, to: SessionId, bytes: &[u8]) -> bool {
-        if to == by {
-            return self.answer(by, bytes);
+    pub fn send(&self, to: SessionId, bytes: &[u8]) {
+        if to == self.serving.get() {
+            self.answer(bytes);
+        } else {
+            self.write(&mut self.run.borrow_mut(), to, [bytes, &[], &[]]);
         }
-        self.write(to, [bytes, &[], &[]]);
-        self.go_on(by);
-        true
     }
 
     /// The same as an answer, without a copy.
-    pub fn answer_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        if !self.has_room(id, bytes.len()) {
-            return false;
+    pub fn answer_shared(&self, bytes: Bytes) -> bool {
+        let mut run = self.run.borrow_mut();
+        let has_room = self.has_room(&mut run, bytes.len());
+        if has_room {
+            run.standing.queued_bytes += bytes.len();
+            run.commands.wish(Wish::Order(Order::Send(self.serving.get(), bytes)));
+            self.go_on(&mut run);
         }
-        self.standing.queued_bytes += bytes.len();
-        self.wish(id, Wish::Order(Order::Send(id, bytes)));
-        true
+        has_room
     }
 
     /// The session that is being served is not to be read until its queue has fallen to the low
     /// mark; `false` if its end has begun.
-    pub fn pause(&mut self, id: SessionId) -> bool {
-        if !self.ended {
-            self.pause_run();
-            self.wish(id, Wish::Order(Order::Pause(id)));
+    pub fn pause(&self) -> bool {
+        if !self.has_ended() {
+            self.pause_run(&mut self.run.borrow_mut());
+            self.order(Order::Pause(self.serving.get()));
         }
-        !self.ended
+        !self.has_ended()
     }
 
     /// Orders something of the session that is being served that ends it.
-    pub fn end(&mut self, by: SessionId, order: Order) {
-        self.wish(by, Wish::Order(order));
+    pub fn end(&self, order: Order) {
+        self.order(order);
         self.close();
     }
 
     /// No more is sent to the session that is being served, and no more frames are delivered.
-    pub fn close(&mut self) {
-        self.page.end();
-        self.ended = true;
+    pub fn close(&self) {
+        self.run.borrow_mut().commands.page.end();
+        self.halt(Halted::ENDED);
+    }
+
+    /// Wants something of a session.
+    pub fn order(&self, order: Order) {
+        self.wish(Wish::Order(order));
     }
 
     /// Writes down a wish, behind all that was sent before.
-    pub fn wish(&mut self, by: SessionId, wish: Wish) {
-        self.page.end();
-        self.wishes.push((self.page.len(), wish));
-        self.go_on(by);
+    pub fn wish(&self, wish: Wish) {
+        let mut run = self.run.borrow_mut();
+        run.commands.wish(wish);
+        self.go_on(&mut run);
+    }
+
+    /// The session that is being served is lost: its handler has panicked.
+    pub fn panicked(&self) {
+        self.run.borrow_mut().commands.panics += 1;
+        self.wish(Wish::Kill(CloseReason::HandlerPanicked));
+        self.close();
     }
 
     /// The session that is being served is the writer, unless each of its messages is a matter of
     /// its own.
     #[inline(always)]
-    fn go_on(&mut self, by: SessionId) {
-        if !self.ended && self.standing.envelope.is_none() {
-            self.page.begin(by);
+    fn go_on(&self, run: &mut Run) {
+        if !self.has_ended() && run.standing.envelope.is_none() {
+            run.commands.page.begin(self.serving.get());
         }
+    }
+
+    /// Takes out what was asked for so far: it leaves before the rest of the run. `None` if that is
+    /// nothing, or if it cannot be taken now.
+    pub fn take_commands(&self) -> Option<Box<Commands>> {
+        let mut run = self.run.try_borrow_mut().ok()?;
+        run.commands.page.end();
+        let taken = (!run.commands.is_empty()).then(|| Box::new(std::mem::take(&mut run.commands)));
+        let bytes = taken.as_ref().map_or(0, |taken| taken.bytes_for(self.serving.get()));
+        run.standing.queued_bytes += bytes;
+        self.go_on(&mut run);
+        taken
+    }
+
+    /// They could not leave, and are still to come before all that follows.
+    pub fn put_back(&self, taken: Commands) {
+        let mut run = self.run.borrow_mut();
+        run.commands = taken;
+        run.standing.queued_bytes -= run.commands.bytes_for(self.serving.get());
+        self.go_on(&mut run);
     }
 
     /// Bytes that wait for the peer of the session that is being served.
-    pub fn queued_bytes(&self, id: SessionId) -> usize {
-        let entries = (0..self.page.len()).map(|nth| self.page.entry(nth));
-        let answers = entries.filter(|(to, _)| *to == id).map(|(_, range)| range.len());
-        self.standing.queued_bytes + answers.sum::<usize>()
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes_in(&self.run.borrow())
+    }
+
+    fn queued_bytes_in(&self, run: &Run) -> usize {
+        run.standing.queued_bytes + run.commands.bytes_for(self.serving.get())
+    }
+
+    /// Whether it stands over the high mark.
+    pub fn is_paused(&self) -> bool {
+        self.run.borrow().standing.paused
     }
 
     /// Starts a timer; `None` outside of a session.
-    pub fn set_timer(&mut self, by: SessionId, after: Duration) -> Option<TimerId> {
-        if by == SessionId::NONE {
+    pub fn set_timer(&self, after: Duration) -> Option<TimerId> {
+        if self.serving.get() == SessionId::NONE {
             return None;
         }
-        let timers = self.timers.get_or_insert_default();
-        let id = TimerId::from_key(timers.insert(0));
-        self.wish(by, Wish::SetTimer(LaneTimer { id, start: 0 }, after));
+        let key = self.run.borrow_mut().timers.get_or_insert_default().insert(0);
+        let id = TimerId::from_key(key);
+        self.wish(Wish::SetTimer(LaneTimer { id, start: 0 }, after));
         Some(id)
     }
 
     /// Starts a timer anew; `false` if it has fired or was cancelled.
-    pub fn reset_timer(&mut self, by: SessionId, id: TimerId, after: Duration) -> bool {
-        let timers = self.timers.as_deref_mut();
-        let Some(start) = timers.and_then(|timers| timers.get_mut(id.key())) else { return false };
+    pub fn reset_timer(&self, id: TimerId, after: Duration) -> bool {
+        let mut run = self.run.borrow_mut();
+        let start = run.timers.as_deref_mut().and_then(|timers| timers.get_mut(id.key()));
+        let Some(start) = start else { return false };
         *start += 1;
-        let start = *start;
-        self.wish(by, Wish::SetTimer(LaneTimer { id, start }, after));
+        let timer = LaneTimer { id, start: *start };
+        run.commands.wish(Wish::SetTimer(timer, after));
+        self.go_on(&mut run);
         true
     }
 
     /// Cancels a timer; `false` if it has fired or was cancelled.
-    pub fn cancel_timer(&mut self, by: SessionId, id: TimerId) -> bool {
-        let timers = self.timers.as_deref_mut();
-        if timers.and_then(|timers| timers.remove(id.key())).is_none() {
-            return false;
+    pub fn cancel_timer(&self, id: TimerId) -> bool {
+        let was_there = self.forget_timer(id);
+        if was_there {
+            self.wish(Wish::CancelTimer(id));
         }
-        self.wish(by, Wish::CancelTimer(id));
-        true
+        was_there
+    }
+
+    fn forget_timer(&self, id: TimerId) -> bool {
+        let mut run = self.run.borrow_mut();
+        run.timers.as_deref_mut().and_then(|timers| timers.remove(id.key())).is_some()
     }
 
     /// Whether a timer that the wheel has fired was started as often as that; one that was not is
     /// stale.
     pub fn is_due(&self, timer: LaneTimer) -> bool {
-        self.timers.as_ref().is_some_and(|timers| timers.get(timer.id.key()) == Some(&timer.start))
+        let run = self.run.borrow();
+        run.timers.as_ref().is_some_and(|timers| timers.get(timer.id.key()) == Some(&timer.start))
     }
 
     /// After a timer's callback: forgets it, unless it was started anew meanwhile.
-    pub fn settle(&mut self, timer: LaneTimer) {
-        if self.is_due(timer)
-            && let Some(timers) = &mut self.timers
-        {
-            timers.remove(timer.id.key());
+    pub fn settle(&self, timer: LaneTimer) {
+        if self.is_due(timer) {
+            self.forget_timer(timer.id);
         }
     }
 
     /// Dials; `None` when the server is full.
-    pub fn connect(&mut self, by: SessionId, route: Route, timeout: Duration) -> Option<SessionId> {
+    pub fn connect(&self, route: Route, timeout: Duration) -> Option<SessionId> {
         let id = self.census.name_ahead()?;
-        self.wish(by, Wish::Connect(id, route, timeout));
+        self.wish(Wish::Connect(id, route, timeout));
         Some(id)
-    }
-
-    /// Empty again, with the room it had if that is not much.
-    #[inline(always)]
-    pub fn clear(&mut self) {
-        if !self.wishes.is_empty() {
-            empty(&mut self.wishes, WISHES_KEPT);
-        }
-        self.page.clear();
-        if self.page.room() > PAGE_BYTES_KEPT {
-            self.page = Page::new(PAGE_BYTES);
-        }
-        self.panics = 0;
-    }
-}
-
-/// Empties a list, and gives back its room if that is more than `kept`.
-#[inline]
-pub fn empty<T>(list: &mut Vec<T>, kept: usize) {
-    list.clear();
-    if list.capacity() > kept {
-        list.shrink_to(kept);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::PAGE_BYTES_KEPT;
 
     fn record() -> Record {
         record_within(&Limits::default())
@@ -436,19 +430,29 @@ mod tests {
         Record::new(Arc::new(Census::new(1, limits)), limits)
     }
 
+    fn begin(record: &Record, id: SessionId, ended: bool) {
+        record.begin(id, ended, &mut Box::default());
+    }
+
+    fn finish(record: &Record) -> Commands {
+        let mut run = Box::default();
+        record.finish(&mut run);
+        run.commands
+    }
+
     fn session() -> SessionId {
         SessionId::new(0, 5, 1)
     }
 
     /// What was written down, in its order: who was sent what, and where another wish stands.
-    fn played(record: &Record) -> Vec<(SessionId, Vec<u8>)> {
+    fn played(commands: &Commands) -> Vec<(SessionId, Vec<u8>)> {
         let mut seen = Vec::new();
-        for nth in 0..=record.page.len() {
-            let behind = record.wishes.iter().filter(|(entries, _)| *entries == nth);
+        for nth in 0..=commands.page.len() {
+            let behind = commands.wishes.iter().filter(|(entries, _)| *entries == nth);
             seen.extend(behind.map(|_| (SessionId::NONE, vec![])));
-            if nth < record.page.len() {
-                let (to, range) = record.page.entry(nth);
-                seen.push((to, record.page.bytes(range).to_vec()));
+            if nth < commands.page.len() {
+                let (to, range) = commands.page.entry(nth);
+                seen.push((to, commands.page.bytes(range).to_vec()));
             }
         }
         seen
@@ -456,15 +460,16 @@ mod tests {
 
     #[test]
     fn everything_is_played_back_in_the_order_of_the_asking() {
-        let (mut record, me, other) = (record(), session(), SessionId::new(0, 6, 1));
-        record.begin(me, false, 9);
-        assert!(record.answer(me, b"abc") && record.answer_prefixed(me, *b"d1234567", 1, b"ef"));
-        record.send(me, other, b"x");
-        assert!(record.answer_shared(me, Bytes::from_static(b"shared")));
-        let long = vec![7; 3 * PAGE_BYTES];
-        assert!(record.answer(me, &long) && record.answer_prefixed(me, [8; 8], 2, &long));
-        record.end(me, Order::Close(me));
-        record.finish();
+        let (record, me, other) = (record(), session(), SessionId::new(0, 6, 1));
+        begin(&record, me, false);
+        assert!(record.answer(b"abc") && record.answer_prefixed(*b"d1234567", 1, b"ef"));
+        record.send(other, b"x");
+        assert!(record.answer_shared(Bytes::from_static(b"shared")));
+        let long = vec![7; 400];
+        assert!(record.answer(&long) && record.answer_prefixed([8; 8], 2, &long));
+        record.end(Order::Close(me, CloseReason::Closed));
+        assert_eq!(record.queued_bytes(), 6 + 6 + 2 * long.len() + 2);
+        let mut commands = finish(&record);
         let expected = [
             (me, b"abcdef".to_vec()),
             (other, b"x".to_vec()),
@@ -472,70 +477,89 @@ mod tests {
             (me, [&long[..], &[8, 8], &long].concat()),
             (SessionId::NONE, vec![]),
         ];
-        assert!(played(&record) == expected);
-        assert_eq!(record.queued_bytes(me), 6 + 6 + 2 * long.len() + 2);
-        record.clear();
-        assert!(record.page.is_empty() && record.page.room() <= PAGE_BYTES_KEPT);
+        assert!(played(&commands) == expected);
+        commands.clear();
+        assert!(commands.page.is_empty() && commands.page.room() <= PAGE_BYTES_KEPT);
     }
 
     #[test]
     fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
         let limits = Limits { send_high_bytes: 10, send_max_bytes: 85, ..Limits::default() };
-        type Answer = fn(&mut Record, &[u8]) -> bool;
+        type Answer = fn(&Record, &[u8]) -> bool;
         let ways: [Answer; 4] = [
-            |record, bytes| record.answer(session(), bytes),
-            |record, bytes| record.answer_prefixed(session(), [0; 8], 0, bytes),
-            |record, bytes| record.answer_bare(session(), bytes),
-            |record, bytes| record.answer_shared(session(), Bytes::copy_from_slice(bytes)),
+            |record, bytes| record.answer(bytes),
+            |record, bytes| record.answer_prefixed([0; 8], 0, bytes),
+            |record, bytes| record.answer_bare(bytes),
+            |record, bytes| record.answer_shared(Bytes::copy_from_slice(bytes)),
         ];
         for answer in ways {
-            let mut record = record_within(&limits);
+            let (record, mut run) = (record_within(&limits), Box::<Run>::default());
             // Room that an earlier run has left does not count.
-            record.page.make_room(1_000, 1_000);
-            record.standing.queued_bytes = 5;
-            record.begin(session(), false, 9);
-            assert!(record.left == 9 && !record.standing.paused);
-            assert!(answer(&mut record, &[1; 30]) && answer(&mut record, &[2; 50]));
-            assert!(!answer(&mut record, b"x") && record.ended, "it was the 86th byte");
+            run.commands.page.make_room(1_000, 1_000);
+            run.standing.queued_bytes = 5;
+            record.begin(session(), false, &mut run);
+            assert!(record.halted().is_not() && !record.is_paused());
+            assert!(answer(&record, &[1; 30]) && answer(&record, &[2; 50]));
+            assert!(!answer(&record, b"x") && record.has_ended(), "it was the 86th byte");
+            let commands = finish(&record);
             let lost =
                 |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
-            assert_eq!(record.wishes.iter().filter(|wish| lost(wish)).count(), 1);
-            assert_eq!((record.left, record.take_left_over()), (0, 9), "the run ends at the mark");
+            assert_eq!(commands.wishes.iter().filter(|wish| lost(wish)).count(), 1);
+            assert!(record.halted().is_paused(), "the run ends at the mark");
         }
     }
 
     #[test]
     fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
-        let mut record = record();
-        record.begin(SessionId::NONE, true, 9);
-        assert!(!record.answer(SessionId::NONE, b"x"));
-        assert!(record.set_timer(SessionId::NONE, Duration::ZERO).is_none());
-        record.clear();
-        record.begin(session(), false, 9);
-        record.end(session(), Order::Close(session()));
-        assert!(!record.answer(session(), b"x"));
-        assert!(!record.answer_prefixed(session(), [0; 8], 4, b"x"));
-        assert!(!record.answer_shared(session(), Bytes::from_static(b"x")));
-        assert_eq!((record.wishes.len(), record.page.len()), (1, 0));
+        let record = record();
+        begin(&record, SessionId::NONE, true);
+        assert!(!record.answer(b"x"));
+        assert!(record.set_timer(Duration::ZERO).is_none());
+        assert!(finish(&record).is_empty());
+        begin(&record, session(), false);
+        record.end(Order::Close(session(), CloseReason::Closed));
+        assert!(!record.answer(b"x"));
+        assert!(!record.answer_prefixed([0; 8], 4, b"x"));
+        assert!(!record.answer_shared(Bytes::from_static(b"x")));
+        let commands = finish(&record);
+        assert_eq!((commands.wishes.len(), commands.page.len()), (1, 0));
     }
 
     #[test]
     fn a_timer_that_was_started_anew_or_cancelled_is_stale_when_it_fires() {
-        let mut record = record();
-        let id = record.set_timer(session(), Duration::ZERO).unwrap();
+        let record = record();
+        begin(&record, session(), false);
+        let id = record.set_timer(Duration::ZERO).unwrap();
         let first = LaneTimer { id, start: 0 };
-        assert!(record.is_due(first) && record.reset_timer(session(), id, Duration::ZERO));
+        assert!(record.is_due(first) && record.reset_timer(id, Duration::ZERO));
         assert!(!record.is_due(first));
         record.settle(first);
         let second = LaneTimer { id, start: 1 };
         assert!(record.is_due(second), "what is stale settles nothing");
         record.settle(second);
-        assert!(
-            !record.reset_timer(session(), id, Duration::ZERO)
-                && !record.cancel_timer(session(), id)
-        );
-        let other = record.set_timer(session(), Duration::ZERO).unwrap();
-        assert!(record.cancel_timer(session(), other) && !record.cancel_timer(session(), other));
+        assert!(!record.reset_timer(id, Duration::ZERO) && !record.cancel_timer(id));
+        let other = record.set_timer(Duration::ZERO).unwrap();
+        assert!(record.cancel_timer(other) && !record.cancel_timer(other));
         assert!(!record.is_due(LaneTimer { id: other, start: 0 }));
+    }
+
+    #[test]
+    fn what_is_taken_out_in_mid_run_counts_as_queued_and_the_rest_goes_on() {
+        let (record, me) = (record(), session());
+        begin(&record, me, false);
+        assert!(record.take_commands().is_none(), "nothing was asked for");
+        assert!(record.answer(b"abc"));
+        let taken = record.take_commands().unwrap();
+        assert_eq!(played(&taken), [(me, b"abc".to_vec())]);
+        assert!(record.answer(b"de"));
+        assert_eq!(record.queued_bytes(), 5);
+        assert_eq!(played(&finish(&record)), [(me, b"de".to_vec())]);
+        begin(&record, me, false);
+        assert!(record.answer(b"abc"));
+        let taken = record.take_commands().unwrap();
+        record.put_back(*taken);
+        assert!(record.answer(b"de"));
+        assert_eq!(record.queued_bytes(), 5);
+        assert_eq!(finish(&record).bytes_for(me), 5, "it could not leave, and comes first");
     }
 }

@@ -50,10 +50,11 @@ impl Holds {
     /// to the low mark since.
     pub const QUEUE: Holds = Holds(1);
     /// What it has ordered from another reactor waits to be taken.
-    pub const ABROAD: Holds = Holds(2);
-
+    pub const OUTBOX: Holds = Holds(2);
     /// Its lane is full, or its handler has not been introduced to it yet.
     pub const LANE: Holds = Holds(4);
+    /// It has asked for an end or a pause, which follows something else in the reactor's inbox.
+    pub const FOLLOWS: Holds = Holds(32);
     /// It has sent to a group whose slow members must catch up first.
     pub const GROUP: Holds = Holds(16);
     /// Its end is decided, and its handler is being told, elsewhere. Never released.

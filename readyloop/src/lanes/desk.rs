@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::commands::{Commands, LaneTimer, Wish};
 use crate::framers::{Framer, Step};
 use crate::handler::Handler;
 use crate::id::SessionId;
 use crate::page::Page;
-use crate::record::{LaneTimer, Record, Wish};
 use crate::session::Holds;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
@@ -92,33 +92,34 @@ pub(super) fn play(
     timers: &mut Timers,
     id: SessionId,
     name: SessionId,
-    record: &mut Record,
+    commands: &mut Commands,
 ) -> Option<Holds> {
     // By far the most usual: an answer, and nothing else.
-    match record.page.only() {
-        Some((to, bytes)) if to == name && record.wishes.is_empty() => {
+    match commands.page.only() {
+        Some((to, bytes)) if to == name && commands.wishes.is_empty() => {
             sessions.send_from_elsewhere(id, bytes)
         }
-        _ => play_all(sessions, timers, id, name, record),
+        _ => play_all(sessions, timers, id, name, commands),
     }
 }
 
+/// The same for all that may have been asked.
 #[inline(never)]
-fn play_all(
+pub(super) fn play_all(
     sessions: &mut Sessions,
     timers: &mut Timers,
     id: SessionId,
     name: SessionId,
-    record: &mut Record,
+    commands: &mut Commands,
 ) -> Option<Holds> {
-    sessions.stats.panics += std::mem::take(&mut record.panics);
+    sessions.stats.panics += std::mem::take(&mut commands.panics);
     let mut played = 0;
-    for (behind, wish) in std::mem::take(&mut record.wishes) {
-        send(sessions, id, name, &record.page, played..behind);
+    for (behind, wish) in std::mem::take(&mut commands.wishes) {
+        send(sessions, id, name, &commands.page, played..behind);
         played = behind;
         play_wish(sessions, timers, id, wish);
     }
-    send(sessions, id, name, &record.page, played..record.page.len());
+    send(sessions, id, name, &commands.page, played..commands.page.len());
     Some(sessions.get(id)?.holds())
 }
 
@@ -146,7 +147,7 @@ fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: 
             sessions.order(order, id);
         }
         Wish::Broadcast(group, bytes) => {
-            sessions.broadcast(&group, &bytes, id);
+            sessions.broadcast(&group, &bytes, id, Sessions::order);
         }
         Wish::SetTimer(timer, after) => timers.set(sessions, id, timer, after),
         Wish::CancelTimer(timer) => timers.cancel(sessions, id, timer),

@@ -6,16 +6,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::census::Census;
 use crate::close::CloseReason;
+use crate::commands::{LaneTimer, LaneTimers, Run, empty};
 use crate::context::Peer;
 use crate::handler::Handler;
 use crate::host::News;
 use crate::id::SessionId;
-use crate::limits::Limits;
-use crate::record::{LaneTimer, LaneTimers, Record, empty};
 
 /// One session's lane.
 pub struct Lane<H: Handler> {
@@ -82,20 +79,12 @@ pub struct Batch<F> {
     events: VecDeque<Event>,
     /// The framer that `on_open` has made, on its way to the reactor.
     pub framer: Option<F>,
-    /// What the handler has asked for.
-    pub record: Record,
+    /// What the handler may know, and what it has asked for.
+    pub run: Box<Run>,
 }
 
 /// Stands for an event among the places of frames.
-const EVENT: (usize, usize) = (usize::MAX, usize::MAX);
-
-/// One thing to be done.
-pub enum Task {
-    /// These bytes are a frame.
-    Frame(Range<usize>),
-    /// All that is rarer.
-    Event(Event),
-}
+pub const EVENT: (usize, usize) = (usize::MAX, usize::MAX);
 
 /// What happens to a session besides its frames.
 pub enum Event {
@@ -142,14 +131,14 @@ impl<H: Handler> Lane<H> {
 
 impl<F> Batch<F> {
     /// An empty batch.
-    pub fn new(census: Arc<Census>, limits: &Limits) -> Box<Batch<F>> {
+    pub fn new() -> Box<Batch<F>> {
         Box::new(Batch {
             tasks: Vec::new(),
             done: 0,
             bytes: Vec::new(),
             events: VecDeque::new(),
             framer: None,
-            record: Record::new(census, limits),
+            run: Box::default(),
         })
     }
 
@@ -204,15 +193,29 @@ impl<F> Batch<F> {
         self.bytes.len() + self.tasks.len() * TASK_BYTES
     }
 
-    /// The next task; it counts as done.
+    /// Where a run ends that does so many tasks at the most.
+    #[inline]
+    pub fn end_of_run(&self, tasks_max: usize) -> usize {
+        self.tasks.len().min(self.done + tasks_max)
+    }
+
+    /// How many tasks there are before that one.
+    #[inline]
+    pub fn left_until(&self, end: usize) -> usize {
+        end - self.done
+    }
+
+    /// The next task before the one at `end`: where a frame lies, or [`EVENT`]. It counts as done.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<Task> {
-        let task = *self.tasks.get(self.done)?;
+    pub fn next_before(&mut self, end: usize) -> Option<(usize, usize)> {
+        let task = *self.tasks[..end].get(self.done)?;
         self.done += 1;
-        if task == EVENT {
-            return self.events.pop_front().map(Task::Event);
-        }
-        Some(Task::Frame(task.0..task.1))
+        Some(task)
+    }
+
+    /// The next event.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     /// Adds an event that comes before all that is still to be done.
@@ -248,10 +251,10 @@ impl<F> Batch<F> {
         self.events.remove(nth)
     }
 
-    /// The bytes of a frame, and the record for what it makes the handler ask for.
+    /// The bytes of a frame.
     #[inline]
-    pub fn frame(&mut self, range: Range<usize>) -> (&[u8], &mut Record) {
-        (&self.bytes[range], &mut self.record)
+    pub fn frame(&self, (begin, end): (usize, usize)) -> &[u8] {
+        &self.bytes[begin..end]
     }
 
     /// Whether all tasks are done.
@@ -270,6 +273,6 @@ impl<F> Batch<F> {
             // Events are few in a session's life: no room is kept for them.
             self.events = VecDeque::new();
         }
-        self.record.clear();
+        self.run.commands.clear();
     }
 }

@@ -23,14 +23,16 @@ use std::sync::Arc;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::commands::Commands;
 use crate::context::Peer;
 use crate::framers::Framer;
 use crate::handler::Handler;
 use crate::host::{Cut, Host, Hosting, News, Seats, next_frame, shown};
 use crate::id::SessionId;
 use crate::incident::Incident;
+use crate::letter::Letter;
 use crate::limits::Limits;
-use crate::mailbox::{Bell, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::order::Load;
 use crate::report::Report;
 use crate::session::{Holds, Standing};
@@ -46,8 +48,10 @@ pub use worker::Worker;
 /// What the reactor and its workers share.
 pub struct Shared<H: Handler> {
     crew: Crew<Box<Lane<H>>>,
-    /// Where lanes come home.
-    home: Mailbox<Box<Lane<H>>>,
+    /// Where lanes come home, each behind so many of all the letters.
+    home: Mailbox<(u64, Box<Lane<H>>)>,
+    /// The reactor's letters: of these, and of what a lane brings home, nothing overtakes anything.
+    letters: Arc<Mailbox<Letter>>,
     /// What each worker is busy with.
     posts: Box<[Post]>,
     census: Arc<Census>,
@@ -60,8 +64,7 @@ pub struct Shared<H: Handler> {
 pub struct Lanes<H: Handler> {
     shared: Arc<Shared<H>>,
     /// Lanes that are home, and not looked at yet.
-    inbox: VecDeque<Box<Lane<H>>>,
-    announced: bool,
+    inbox: VecDeque<(u64, Box<Lane<H>>)>,
     /// Sessions that have something to send on their lane.
     listed: Vec<SessionId>,
     /// Lanes that leave together.
@@ -74,32 +77,25 @@ pub struct Lanes<H: Handler> {
     /// Empty batches.
     spare: Vec<Box<Batch<H::Framer>>>,
     lane_bytes_max: usize,
-    /// Lanes that are looked at in one turn: as many as may have to leave for the events of one.
-    lanes_per_turn: usize,
     watch: Watch,
 }
 
 /// Batches kept for the next trip: a ready list half full of them.
 const SPARE_KEPT: usize = 128;
 
-impl<H: Handler> Shared<H> {
-    fn batch(&self) -> Box<Batch<H::Framer>> {
-        Batch::new(self.census.clone(), &self.limits)
-    }
-}
-
 impl<H: Handler> Lanes<H> {
-    /// Lanes for a reactor that hears `bell`, and this many workers.
+    /// Lanes for a reactor that reads these letters, and this many workers.
     pub(crate) fn new(
         workers: usize,
-        bell: Arc<Bell>,
+        letters: Arc<Mailbox<Letter>>,
         census: Arc<Census>,
         limits: &Limits,
         report: Report,
     ) -> Lanes<H> {
         let shared = Shared {
             crew: Crew::default(),
-            home: Mailbox::new(Load::MAX, bell),
+            home: Mailbox::new(Load::MAX, letters.bell().clone()),
+            letters,
             posts: (0..workers).map(|_| Post::default()).collect(),
             census,
             limits: limits.clone(),
@@ -109,7 +105,6 @@ impl<H: Handler> Lanes<H> {
         Lanes {
             shared: Arc::new(shared),
             inbox: VecDeque::new(),
-            announced: false,
             listed: Vec::new(),
             leaving: Vec::new(),
             away: 0,
@@ -117,7 +112,6 @@ impl<H: Handler> Lanes<H> {
             timers: Timers::default(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
-            lanes_per_turn: limits.events_per_wait,
             watch: Watch::new(workers, limits.stall_timeout),
         }
     }
@@ -141,7 +135,7 @@ impl<H: Handler> Lanes<H> {
     #[inline(never)]
     fn begin_trip(&mut self, id: SessionId) -> Box<Batch<H::Framer>> {
         self.listed.push(id);
-        self.spare.pop().unwrap_or_else(|| self.shared.batch())
+        self.spare.pop().unwrap_or_else(Batch::new)
     }
 
     /// A frame that makes the lane full, or for which memory must be asked.
@@ -169,9 +163,8 @@ impl<H: Handler> Lanes<H> {
         mut lane: Box<Lane<H>>,
         mut batch: Box<Batch<H::Framer>>,
     ) {
-        let record = &mut batch.record;
-        record.now = now;
-        record.standing = standing;
+        batch.run.now = now;
+        batch.run.standing = standing;
         lane.batch = Some(batch);
         self.away += 1;
         self.leaving.push(lane);
@@ -196,7 +189,7 @@ impl<H: Handler> Lanes<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.away -= usize::from(lane.name != SessionId::NONE);
         let id = sessions.slot(lane.name);
-        let here = desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.record);
+        let here = desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.run.commands);
         let framer = batch.framer.take();
         sessions.stats.opened += u64::from(framer.is_some());
         let (Some(holds), Some((late, desk))) = (here, seats.seat(id)) else {
@@ -209,7 +202,7 @@ impl<H: Handler> Lanes<H> {
             self.put_away(batch);
             desk.pending.take()
         } else {
-            batch.record.clear();
+            batch.run.commands.clear();
             Some(batch)
         };
         let is_introduced = late.0.is_some();
@@ -244,7 +237,7 @@ impl<H: Handler> Lanes<H> {
     #[cold]
     fn arrive_late(&mut self, now: Now, lane: Box<Lane<H>>, mut batch: Box<Batch<H::Framer>>) {
         if !batch.is_done() {
-            batch.record.clear();
+            batch.run.commands.clear();
             return self.leave(now, Standing::default(), lane, batch);
         }
         self.put_away(batch);
@@ -407,10 +400,8 @@ impl<H: Handler> Hosting for Lanes<H> {
     ) {
         self.timers.forget(id);
         // Its slot is free: it is listed for nobody.
-        let mut batch = desk
-            .pending
-            .take()
-            .unwrap_or_else(|| self.spare.pop().unwrap_or_else(|| self.shared.batch()));
+        let mut batch =
+            desk.pending.take().unwrap_or_else(|| self.spare.pop().unwrap_or_else(Batch::new));
         batch.push(Event::Close(reason));
         match desk.home {
             Some(lane) => self.leave(sessions.now, Standing::default(), lane, batch),
@@ -421,28 +412,44 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
-        let mut batch = self.shared.batch();
+        let mut batch = Batch::new();
         batch.push(Event::ConnectFailed(reason));
         self.leave(sessions.now, Standing::default(), Lane::new(name), batch);
     }
 
-    fn announce(&mut self) {
-        self.announced = true;
+    fn take_home(&mut self) {
+        self.shared.home.take(&mut self.inbox);
     }
 
+    #[inline]
     fn come_home(
         &mut self,
         sessions: &mut Sessions,
         seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
-    ) {
-        if std::mem::take(&mut self.announced) {
-            self.shared.home.take(&mut self.inbox);
-        }
-        for _ in 0..self.lanes_per_turn {
-            let Some(lane) = self.inbox.pop_front() else { break };
+        opened: u64,
+        left: &mut usize,
+    ) -> bool {
+        while let Some((behind, _)) = self.inbox.front()
+            && *behind <= opened
+        {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            let Some((_, lane)) = self.inbox.pop_front() else { break };
             self.arrive(sessions, seats, lane);
         }
-        self.send_off(sessions.now);
+        true
+    }
+
+    fn carry_out(&mut self, sessions: &mut Sessions, name: SessionId, commands: &mut Commands) {
+        let id = sessions.slot(name);
+        desk::play_all(sessions, &mut self.timers, id, name, commands);
+    }
+
+    #[inline]
+    fn set_out(&mut self, now: Now) {
+        self.send_off(now);
     }
 
     fn depart(
@@ -467,10 +474,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     fn has_work(&self) -> bool {
-        self.announced
-            || !self.inbox.is_empty()
-            || !self.listed.is_empty()
-            || !self.leaving.is_empty()
+        !self.inbox.is_empty() || !self.listed.is_empty() || !self.leaving.is_empty()
     }
 
     fn is_idle(&self) -> bool {

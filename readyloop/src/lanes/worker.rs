@@ -7,23 +7,54 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::close::CloseReason;
+use crate::asker::{self, Asker, Inboxes};
+use crate::commands::{LaneTimer, Wish};
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
 use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
-use crate::record::{LaneTimer, Wish};
+use crate::letter::Letter;
+use crate::mailbox::{Mailbox, Refused};
+use crate::record::Record;
 use crate::report::Report;
 
 use super::Shared;
-use super::lane::{Batch, Event, Lane, Stage, Task};
+use super::lane::{Batch, EVENT, Event, Lane, Stage};
+
+/// What the worker's callbacks ask for: written down where their contexts and their `Remote`s find it.
+struct Asking {
+    record: Record,
+    letters: Arc<Mailbox<Letter>>,
+}
+
+impl Asker for Asking {
+    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) -> Result<(), Refused> {
+        if !inboxes.get(reactor).is_some_and(|inbox| Arc::ptr_eq(inbox, &self.letters)) {
+            return Ok(());
+        }
+        let Some(commands) = self.record.take_commands() else { return Ok(()) };
+        let letter = Letter::Commands(self.record.serving(), commands);
+        let load = letter.load();
+        match self.letters.post(letter, load) {
+            Err((Letter::Commands(_, commands), refused)) => {
+                self.record.put_back(*commands);
+                Err(refused)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn has_posted(&self, _: &Inboxes, _: usize) {}
+}
 
 /// One thread's handler, and the lanes that it runs.
 pub struct Worker<H: Handler> {
     handler: H,
+    asking: Rc<Asking>,
     number: usize,
     shared: Arc<Shared<H>>,
     report: Report,
@@ -34,13 +65,16 @@ impl<H: Handler> Worker<H> {
     /// `on_start` is called here.
     pub fn new(shared: Arc<Shared<H>>, number: usize, handler: H) -> Worker<H> {
         let report = shared.report.clone();
-        let mut worker = Worker { handler, number, shared, report };
+        let record = Record::new(shared.census.clone(), &shared.limits);
+        let asking = Rc::new(Asking { record, letters: shared.letters.clone() });
+        let mut worker = Worker { handler, asking, number, shared, report };
         worker.start();
         worker
     }
 
     /// Runs lanes until the crew is dismissed.
     pub fn work(&mut self) {
+        let _asks_here = asker::enter(self.asking.clone());
         while let Some(lane) = self.shared.crew.take() {
             self.run(lane);
         }
@@ -50,6 +84,7 @@ impl<H: Handler> Worker<H> {
     pub fn step(&mut self) -> bool {
         match self.shared.crew.try_take() {
             Some(lane) => {
+                let _asks_here = asker::enter(self.asking.clone());
                 self.run(lane);
                 true
             }
@@ -58,15 +93,16 @@ impl<H: Handler> Worker<H> {
     }
 
     fn start(&mut self) {
+        let _asks_here = asker::enter(self.asking.clone());
         let mut lane = Lane::new(SessionId::NONE);
-        let mut batch = self.shared.batch();
-        batch.record.begin(SessionId::NONE, true, 0);
-        let handler = &mut self.handler;
-        let record = &mut batch.record;
+        let mut batch = Batch::new();
+        self.asking.record.begin(SessionId::NONE, true, &mut batch.run);
+        let (handler, record) = (&mut self.handler, &self.asking.record);
         let start = || handler.on_start(&mut Context::worker(record, SessionId::NONE));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(start)) {
-            self.panicked(SessionId::NONE, &mut batch, panic);
+            self.panicked(SessionId::NONE, panic);
         }
+        self.asking.record.finish(&mut batch.run);
         lane.batch = Some(batch);
         self.send_home(lane);
     }
@@ -74,127 +110,122 @@ impl<H: Handler> Worker<H> {
     fn run(&mut self, mut lane: Box<Lane<H>>) {
         let Some(mut batch) = lane.batch.take() else { return };
         self.shared.posts[self.number].begin(lane.name);
-        batch.record.timers = lane.timers.take();
-        batch.record.begin(lane.name, lane.stage.has_ended(), self.shared.frames_per_run);
+        batch.run.timers = lane.timers.take();
+        let end = batch.end_of_run(self.shared.frames_per_run);
+        self.asking.record.begin(lane.name, lane.stage.has_ended(), &mut batch.run);
         // Caught once for all frames and not once for each: a panic leaves its task done.
         while let Err(panic) =
-            catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut lane, &mut batch)))
+            catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut lane, &mut batch, end)))
         {
-            self.panicked(lane.name, &mut batch, panic);
+            self.panicked(lane.name, panic);
         }
-        batch.record.finish();
-        if batch.record.ended {
+        if self.asking.record.finish(&mut batch.run) {
             lane.stage.end();
         }
-        lane.timers = batch.record.timers.take();
+        lane.timers = batch.run.timers.take();
         lane.batch = Some(batch);
         self.shared.posts[self.number].end();
         self.send_home(lane);
     }
 
-    fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>) {
-        // What the reactor would not have read is not handled: so one run answers no more than the
-        // high mark, and what the last of its frames has added.
-        while batch.record.left > 0
-            && let Some(task) = batch.next()
-        {
-            batch.record.left -= 1;
-            match task {
-                Task::Frame(range) => {
-                    let (frame, record) = batch.frame(range);
-                    if !record.ended
-                        && let Stage::Open(session) = &mut lane.stage
-                    {
-                        let mut context = Context::worker(record, lane.name);
-                        self.handler.on_frame(session, frame, &mut context);
+    fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, end: usize) {
+        loop {
+            let halted = self.asking.record.halted();
+            if halted.is_paused() {
+                // What the reactor would not have read is not handled: so one run answers no more than
+                // the high mark, and what the last of its frames has added.
+                return self.run_urgent(lane, batch, end);
+            }
+            match batch.next_before(end) {
+                Some(EVENT) => {
+                    if let Some(event) = batch.next_event() {
+                        self.event(lane, batch, event);
                     }
                 }
-                Task::Event(event) => self.event(lane, batch, event),
+                Some(frame) => {
+                    if halted.is_not()
+                        && let Stage::Open(session) = &mut lane.stage
+                    {
+                        let mut context = Context::worker(&self.asking.record, lane.name);
+                        self.handler.on_frame(session, batch.frame(frame), &mut context);
+                    }
+                }
+                None => return,
             }
-        }
-        let left = batch.record.take_left_over();
-        if left > 0 {
-            self.run_urgent(lane, batch, left);
         }
     }
 
     /// Timers and ends come also while the peer must take its bytes before more frames are handled.
     #[cold]
-    fn run_urgent(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, left: usize) {
-        for _ in 0..left {
+    fn run_urgent(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, end: usize) {
+        for _ in 0..batch.left_until(end) {
             let Some(event) = batch.next_urgent() else { return };
             self.event(lane, batch, event);
         }
     }
 
     fn event(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, event: Event) {
-        let Batch { record, framer, .. } = batch;
-        let handler = &mut self.handler;
+        let (handler, record) = (&mut self.handler, &self.asking.record);
+        let mut context = Context::worker(record, lane.name);
         match event {
             Event::Open(peer) => {
-                let introduced = handler.on_open(&peer, &mut Context::worker(record, lane.name));
-                *framer = Some(introduced.0);
+                let introduced = handler.on_open(&peer, &mut context);
+                batch.framer = Some(introduced.0);
                 lane.stage = Stage::Open(introduced.1);
             }
-            Event::News(news) => self.news(lane, batch, news),
-            Event::Due(timer) => self.due(lane, batch, timer),
+            Event::News(news) => self.news(lane, news),
+            Event::Due(timer) => self.due(lane, timer),
             Event::Close(reason) => {
                 record.close();
                 let stage = std::mem::replace(&mut lane.stage, Stage::Over);
                 if let Stage::Open(session) | Stage::Ended(session) = stage {
-                    handler.on_close(session, reason, &mut Context::worker(record, lane.name));
+                    handler.on_close(session, reason, &mut context);
                 }
             }
             Event::ConnectFailed(reason) => {
-                let mut context = Context::worker(record, lane.name);
                 handler.on_connect_failed(lane.name, reason, &mut context);
             }
         }
     }
 
-    fn news(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, news: News) {
+    fn news(&mut self, lane: &mut Lane<H>, news: News) {
         let Some(session) = lane.stage.session() else { return };
-        let record = &mut batch.record;
+        let record = &self.asking.record;
+        let has_ended = record.has_ended();
         // The last word is not asked of a handler that has had it.
-        if !(record.ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
+        if !(has_ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
             tell(&mut self.handler, session, news, &mut Context::worker(record, lane.name));
         }
         if let News::Closing(reason) = news {
-            record.wish(lane.name, Wish::Finish(reason));
+            record.wish(Wish::Finish(reason));
             record.close();
         }
     }
 
-    fn due(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, timer: LaneTimer) {
-        let record = &mut batch.record;
+    fn due(&mut self, lane: &mut Lane<H>, timer: LaneTimer) {
+        let record = &self.asking.record;
         if !record.is_due(timer) {
             return;
         }
         let Some(session) = lane.stage.session() else { return };
-        let mut context = Context::worker(record, lane.name);
-        self.handler.on_timer(session, timer.id, &mut context);
+        self.handler.on_timer(session, timer.id, &mut Context::worker(record, lane.name));
         record.settle(timer);
     }
 
     /// The session that was served is lost, and no other.
     #[cold]
-    fn panicked(
-        &mut self,
-        id: SessionId,
-        batch: &mut Batch<H::Framer>,
-        panic: Box<dyn Any + Send>,
-    ) {
-        batch.record.panics += 1;
-        batch.record.wish(id, Wish::Kill(CloseReason::HandlerPanicked));
-        batch.record.close();
+    fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
+        self.asking.record.panicked();
         let message = panic_message(panic);
-        self.report.tell(Incident::Panicked { id, message }, batch.record.now);
+        self.report.tell(Incident::Panicked { id, message }, self.asking.record.now());
     }
 
     #[inline(always)]
     fn send_home(&mut self, lane: Box<Lane<H>>) {
+        // Behind all letters that were posted so far, and before all those that are posted from now on.
+        let behind = self.shared.letters.posted();
         // Not bounded: there is one lane for each session, and sessions are. A reactor that has
         // ended needs no lanes.
-        let _ended = self.shared.home.post_always(lane).is_err();
+        let _ended = self.shared.home.post_always((behind, lane)).is_err();
     }
 }

@@ -22,12 +22,12 @@ use crate::error::{Error, Result};
 use crate::id::Source;
 use crate::incident::Incident;
 use crate::kernel::{Farewell, Kernel};
+use crate::letter::Letter;
 use crate::listeners::{Caller, Listeners};
 use crate::mailbox::Mailbox;
 use crate::report::Report;
 use crate::stats::Stats;
 
-use super::mail::Letter;
 use super::setup::AcceptorSetup;
 
 /// Which reactor gets the next caller.

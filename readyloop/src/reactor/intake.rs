@@ -359,7 +359,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.tell(id, News::Closing(reason));
         // A handler elsewhere hears of it behind its frames; what it has said closes the session.
         if !H::ELSEWHERE || self.links.open(id).is_none() {
-            self.sessions.close(id, reason);
+            self.sessions.finish(id, reason);
         }
     }
 

@@ -1,42 +1,20 @@
 //! What other threads send to a reactor, and what the reactor does with it.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::asker::{Asker, Inboxes};
 use crate::context::Context;
 use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
+use crate::letter::Letter;
 use crate::mailbox::{Bell, Mailbox, Refused};
-use crate::order::{Load, MAIL_BYTES, Order, Orders};
+use crate::order::{Load, Order};
+use crate::outbox::Outboxes;
 
 use super::Reactor;
-
-/// One mail of any thread.
-pub enum Letter {
-    /// Do something to one session.
-    Order(Order),
-    /// Do all of this.
-    Orders(Orders),
-    /// Run something on the reactor's thread.
-    Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
-    /// Stop: no more callers, drain all sessions, end.
-    Stop,
-    /// Stop without draining.
-    StopNow,
-}
-
-impl Letter {
-    /// What it takes of the mailbox's bounds until it is handled.
-    pub(super) fn load(&self) -> Load {
-        match self {
-            Letter::Order(order) => order.load(),
-            Letter::Orders(orders) => orders.load(),
-            Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
-            Letter::Stop | Letter::StopNow => Load::default(),
-        }
-    }
-}
 
 /// A mailbox, with the mails that were taken from it and not handled yet.
 pub(super) struct Inbox<M> {
@@ -44,11 +22,13 @@ pub(super) struct Inbox<M> {
     taken: VecDeque<M>,
     /// How many of them, from the first one on, must be handled in this turn.
     urgent: usize,
+    /// How many mails were taken out, ever.
+    opened: u64,
 }
 
 impl<M> Inbox<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>) -> Inbox<M> {
-        Inbox { mailbox, taken: VecDeque::new(), urgent: 0 }
+        Inbox { mailbox, taken: VecDeque::new(), urgent: 0, opened: 0 }
     }
 
     #[inline]
@@ -78,11 +58,13 @@ impl<M> Inbox<M> {
 
     pub(super) fn pop(&mut self) -> Option<M> {
         self.urgent = self.urgent.saturating_sub(1);
+        self.opened += u64::from(!self.taken.is_empty());
         self.taken.pop_front()
     }
 
     /// Puts back what was begun.
     pub(super) fn put_back(&mut self, mail: M) {
+        self.opened -= 1;
         self.taken.push_front(mail);
     }
 
@@ -94,14 +76,61 @@ impl<M> Inbox<M> {
     }
 }
 
+/// A reactor, as its callbacks and their `Remote`s have it in common.
+pub(super) struct Posting {
+    inboxes: Inboxes,
+    number: usize,
+    outboxes: Rc<Outboxes>,
+}
+
+impl Posting {
+    pub(super) fn new(inboxes: Inboxes, number: usize, outboxes: Rc<Outboxes>) -> Posting {
+        Posting { inboxes, number, outboxes }
+    }
+
+    /// Posts what waits in the outboxes for this reactor, or for all; `false` if not all was taken.
+    fn post(&self, only: Option<usize>) -> bool {
+        let bell = self.inboxes[self.number].bell();
+        self.outboxes.post(only, |reactor, orders| {
+            let load = orders.load();
+            match self.inboxes[reactor].post_or_wait(Letter::Orders(orders), load, bell) {
+                Err((Letter::Orders(orders), Refused::Full)) => Err(orders),
+                // Of a reactor that has ended, all sessions are dead.
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Posts all, and sees to it that the reactor hears when it has caught up with itself.
+    fn post_all(&self) {
+        self.post(None);
+        if self.outboxes.asks() {
+            let _ended = self.inboxes[self.number].post_always(Letter::CaughtUp);
+        }
+    }
+}
+
+impl Asker for Posting {
+    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) -> Result<(), Refused> {
+        let is_ours = Arc::ptr_eq(inboxes, &self.inboxes);
+        match is_ours && !self.post(Some(reactor)) {
+            true => Err(Refused::Full),
+            false => Ok(()),
+        }
+    }
+
+    fn has_posted(&self, inboxes: &Inboxes, reactor: usize) {
+        if reactor == self.number && Arc::ptr_eq(inboxes, &self.inboxes) {
+            self.outboxes.follow();
+        }
+    }
+}
+
 impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Handles what other threads have sent, in portions.
     #[inline]
     pub(super) fn mail(&mut self) {
         let rung = self.letters.bell().wake_up();
-        if rung {
-            self.host.announce();
-        }
         if rung || self.has_mail() {
             self.open_mails(rung);
         }
@@ -114,11 +143,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Each class has its own budget, so that none waits for another one.
     fn open_mails(&mut self, rung: bool) {
-        self.host.come_home(&mut self.sessions, &mut self.links);
         if rung {
             // Letters first out of their box, so that no caller is left in the other one who came
             // before a letter that stops us.
             self.letters.take();
+            // Behind the letters: so whatever was given back before one of them is here.
+            self.host.take_home();
             if self.remote.has_acceptor() {
                 self.callers.take();
             }
@@ -134,7 +164,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// heard at once, but behind all that was asked before it. That is no more than a mailbox holds.
     fn open_letters(&mut self) {
         let (mut left, mut handled) = (self.limits.mails_per_turn, Load::default());
-        while (left > 0 || self.letters.is_urgent())
+        // As many as may have to leave for the events of one turn.
+        let mut lanes_left = self.limits.events_per_wait;
+        while self.come_home(&mut lanes_left)
+            && (left > 0 || self.letters.is_urgent())
             && let Some(letter) = self.letters.pop()
         {
             let load = letter.load();
@@ -146,12 +179,30 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         if handled != Load::default() {
             self.sessions.stats.mails_refused += self.letters.handled(handled);
         }
+        self.host.set_out(self.sessions.now);
+    }
+
+    /// Lanes that came before the next letter; `false` if some of them must wait for another turn.
+    #[inline(always)]
+    fn come_home(&mut self, left: &mut usize) -> bool {
+        if self.letters.is_urgent() {
+            *left = usize::MAX;
+        }
+        self.host.come_home(&mut self.sessions, &mut self.links, self.letters.opened, left)
     }
 
     /// Opens one letter; `false` if more is in it than is `left` of the turn's budget, and it goes on
     /// in the next turn, because nothing behind it is urgent.
     fn open_letter(&mut self, letter: Letter, left: &mut usize) -> bool {
         match letter {
+            Letter::Commands(name, mut commands) => {
+                self.host.carry_out(&mut self.sessions, name, &mut commands);
+            }
+            Letter::CaughtUp => {
+                if self.sessions.outboxes.has_caught_up() {
+                    self.sessions.caught_up_with_inbox();
+                }
+            }
             Letter::Order(order) => self.obey(order),
             Letter::Orders(mut orders) => {
                 while let Some(order) = orders.pop() {
@@ -199,18 +250,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Posts what handlers have ordered of the sessions of other reactors.
     #[inline]
     pub(super) fn post(&mut self) {
-        if self.sessions.abroad.is_empty() {
-            return;
+        if !self.sessions.outboxes.is_empty() {
+            self.posting.post_all();
+            self.sessions.let_go();
         }
-        let (remote, bell) = (&self.remote, &self.remote.letters(self.number).bell().clone());
-        self.sessions.post(|reactor, orders| {
-            let load = orders.load();
-            match remote.letters(reactor).post_or_wait(Letter::Orders(orders), load, bell) {
-                Err((Letter::Orders(orders), Refused::Full)) => Err(orders),
-                // Of a reactor that has ended, all sessions are dead.
-                _ => Ok(()),
-            }
-        });
     }
 
     /// Closes all mailboxes; callers that were handed over too late are hung up on.

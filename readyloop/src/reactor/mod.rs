@@ -27,10 +27,12 @@ mod timers;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::asker::{self, Entered};
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::error::{Errno, Error, Result};
@@ -38,6 +40,7 @@ use crate::host::{Host, News};
 use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::kernel::{Kernel, Trigger};
+use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::listeners::{Caller, Listeners};
 use crate::page::Page;
@@ -47,7 +50,7 @@ use crate::stats::Stats;
 
 pub use acceptor::{Acceptor, Balance};
 use links::Links;
-use mail::{Inbox, Letter};
+use mail::{Inbox, Posting};
 pub use remote::Remote;
 pub use setup::{AcceptorSetup, Setup};
 use stop::Stage;
@@ -68,10 +71,9 @@ pub struct Reactor<K: Kernel, H: Host> {
     recv_buffer: Box<[u8]>,
     /// A read of fewer bytes has emptied the socket, and is not longer than a frame may be.
     recv_plain_end: usize,
-    /// This reactor's number among those of the server.
-    number: usize,
     remote: Remote,
     letters: Inbox<Letter>,
+    posting: Rc<Posting>,
     /// Callers that the acceptor has handed over.
     callers: Inbox<Caller<K::Socket>>,
     /// The page that `sessions` does not have; its room is used in turns.
@@ -99,17 +101,19 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let bell = remote.letters(number).bell().clone();
         let listeners = Listeners::watch(&mut kernel, listeners, &limits, census.clone(), bell)
             .map_err(|errno| Error::system("watching a listener", errno))?;
+        let sessions = Sessions::new(number as u8, remote.reactors(), limits.clone(), census, now);
+        let (inboxes, outboxes) = (remote.inboxes().clone(), sessions.outboxes.clone());
         let mut reactor = Reactor {
             kernel,
             host,
             edge,
-            sessions: Sessions::new(number as u8, remote.reactors(), limits.clone(), census, now),
+            sessions,
+            posting: Rc::new(Posting::new(inboxes, number, outboxes)),
             links: Links::default(),
             listeners,
             dialled: HashMap::new(),
             recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
             recv_plain_end: limits.recv_buffer_bytes.min(limits.frame_bytes_max.saturating_add(1)),
-            number,
             letters: Inbox::new(remote.letters(number).clone()),
             callers: Inbox::new(callers),
             remote,
@@ -121,7 +125,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             measures_waits,
             limits,
         };
+        let asks_here = reactor.asks_here();
         reactor.guard(SessionId::NONE, |host, sessions| host.start(sessions));
+        drop(asks_here);
         reactor.hear_stop();
         Ok(reactor)
     }
@@ -137,6 +143,16 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Only when the poller cannot go on, and every session has ended for that reason; where workers
     /// have to be waited for, some turns later.
     pub fn turn(&mut self) -> Result<bool> {
+        let _asks_here = self.asks_here();
+        self.take_turn()
+    }
+
+    /// Callbacks on this thread are this reactor's, and so is what their `Remote`s are asked.
+    fn asks_here(&self) -> Entered {
+        asker::enter(self.posting.clone())
+    }
+
+    fn take_turn(&mut self) -> Result<bool> {
         if let Stage::Failed(errno) = self.stage {
             return self.turn_to_fail(errno);
         }
@@ -165,7 +181,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// # Errors
     /// Only when the poller cannot go on.
     pub fn run(&mut self) -> Result<()> {
-        while self.turn()? {
+        let _asks_here = self.asks_here();
+        while self.take_turn()? {
             if let Stage::Failed(_) = self.stage {
                 // Without a poller nothing tells that a worker is done.
                 thread::sleep(Duration::from_millis(1));

@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::asker::{self, Inboxes};
+use crate::close::CloseReason;
 use crate::context::Context;
 use crate::group::Group;
 use crate::id::SessionId;
+use crate::letter::Letter;
 use crate::mailbox::{Mailbox, Refused};
 use crate::order::Order;
 
 use super::acceptor::Notice;
-use super::mail::Letter;
 
 /// Reaches a server from any thread: `Clone`, `Send` and `Sync`.
 ///
 /// Every call posts a mail to the reactor that owns the session, in order, and returns at once; the
-/// reactor acts on it in its next turn. A mail for a session that has ended meanwhile reaches
+/// reactor acts on it in its next turn. In a callback, what its context was asked for before is posted
+/// first, and what it is asked for afterwards follows: one order, whatever the door. A mail for a session that has ended meanwhile reaches
 /// nobody, and never another session's peer. What comes back says only whether the mail was taken:
 /// [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max` mails or by
 /// `Limits::mailbox_bytes_max` bytes, [`Refused::Stopped`] when it has ended, or when there never was
@@ -48,7 +51,7 @@ use super::mail::Letter;
 #[derive(Clone)]
 pub struct Remote {
     /// Of each reactor, by its number.
-    letters: Arc<[Arc<Mailbox<Letter>>]>,
+    letters: Inboxes,
     head: Head,
 }
 
@@ -79,7 +82,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn close(&self, id: SessionId) -> Result<(), Refused> {
-        self.order(Order::Close(id))
+        self.order(Order::Close(id, CloseReason::Closed))
     }
 
     /// Cuts a session off at once.
@@ -160,6 +163,7 @@ impl Remote {
     /// `run` returns. Gets through to a reactor that is behind: it is heard in the reactor's next turn,
     /// in which also all is done that was asked before it. Does nothing to a server that has ended.
     pub fn stop(&self) {
+        self.post_so_far();
         let _already_stopped = match &self.head {
             Head::Reactor => self.letters(0).post_urgently(Letter::Stop).is_err(),
             Head::Acceptor(notices) => notices.post_always(Notice::Stop).is_err(),
@@ -168,6 +172,7 @@ impl Remote {
 
     /// Stops the server without draining: what is queued is dropped, and the peers are told so.
     pub fn stop_now(&self) {
+        self.post_so_far();
         let _already_stopped = match &self.head {
             Head::Reactor => self.letters(0).post_urgently(Letter::StopNow).is_err(),
             Head::Acceptor(notices) => notices.post_always(Notice::StopNow).is_err(),
@@ -186,6 +191,11 @@ impl Remote {
         }
     }
 
+    /// All reactors' mailboxes.
+    pub(super) fn inboxes(&self) -> &Inboxes {
+        &self.letters
+    }
+
     /// The mailbox of a reactor that there is.
     pub(super) fn letters(&self, reactor: usize) -> &Arc<Mailbox<Letter>> {
         &self.letters[reactor]
@@ -198,9 +208,27 @@ impl Remote {
     fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {
         // Only a server with one reactor has sessions that were named ahead.
         let number = if reactor == SessionId::NAMED_AHEAD { 0 } else { reactor as usize };
-        let letters = self.letters.get(number).ok_or(Refused::Stopped)?;
+        let inbox = self.letters.get(number).ok_or(Refused::Stopped)?;
+        let asker = asker::current();
+        if let Some(asker) = &asker {
+            asker.post_so_far(&self.letters, number)?;
+        }
         let load = letter.load();
-        letters.post(letter, load).map_err(|(_, refused)| refused)
+        inbox.post(letter, load).map_err(|(_, refused)| refused)?;
+        if let Some(asker) = &asker {
+            asker.has_posted(&self.letters, number);
+        }
+        Ok(())
+    }
+
+    /// What the callback that runs on this thread has asked for so far comes before a stop.
+    fn post_so_far(&self) {
+        if let Some(asker) = asker::current() {
+            for reactor in 0..self.reactors() {
+                // A stop gets through also to a reactor that is too far behind for anything else.
+                let _refused = asker.post_so_far(&self.letters, reactor);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::census::Census;
 use crate::handler::Handler;
 use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
+use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::listeners::Caller;
 use crate::mailbox::{Bell, Mailbox};
@@ -13,7 +14,6 @@ use crate::order::Load;
 use crate::report::Report;
 
 use super::acceptor::{Balance, Notice};
-use super::mail::Letter;
 use super::remote::{Head, Remote};
 
 /// What a reactor is given besides its kernel and its handler.
@@ -108,8 +108,8 @@ impl<K: Kernel> Setup<K> {
     /// Lanes on which this reactor's sessions come to this many workers: its host, instead of a
     /// handler.
     pub fn lanes<H: Handler>(&self, workers: usize) -> Lanes<H> {
-        let bell = self.remote.letters(self.number).bell().clone();
-        Lanes::new(workers, bell, self.census.clone(), &self.limits, self.report.clone())
+        let home = self.remote.letters(self.number).clone();
+        Lanes::new(workers, home, self.census.clone(), &self.limits, self.report.clone())
     }
 
     /// The handle by which other threads reach the server.

@@ -117,8 +117,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[cold]
     pub(super) fn turn_to_fail(&mut self, errno: Errno) -> Result<bool> {
         self.clock();
-        self.host.announce();
-        self.host.come_home(&mut self.sessions, &mut self.links);
+        self.host.take_home();
+        let (sessions, links) = (&mut self.sessions, &mut self.links);
+        // No letter comes before any of them any more.
+        self.host.come_home(sessions, links, u64::MAX, &mut usize::MAX.clone());
         self.end_all(errno);
         self.depart();
         self.post();

@@ -29,7 +29,7 @@ impl Sessions {
     pub fn leave(&mut self, id: SessionId, group: &Group) -> bool {
         let leaves = self.members.leave(id, group);
         if leaves && self.is_paused(id) {
-            self.let_go(group);
+            self.let_go_of(group);
         }
         leaves
     }
@@ -39,26 +39,29 @@ impl Sessions {
         let was_slow = self.is_paused(id);
         for group in self.members.leave_all(id) {
             if was_slow {
-                self.let_go(&group);
+                self.let_go_of(&group);
             }
         }
     }
 
     /// Sends to all members of a group, wherever they live: one mail for each reactor that has any.
-    /// The sender is held if slow members must catch up first. `false` if some reactor is too far
-    /// behind.
-    pub fn broadcast(&mut self, group: &Group, bytes: &Bytes, by: SessionId) -> bool {
-        let mut taken = true;
+    /// The sender is held if slow members must catch up first. `order` is how each reactor is told.
+    pub fn broadcast(
+        &mut self,
+        group: &Group,
+        bytes: &Bytes,
+        by: SessionId,
+        order: fn(&mut Sessions, Order, SessionId) -> bool,
+    ) {
         for reactor in (0..self.reactors).map(|reactor| reactor as u8) {
             if group.is_on(reactor) {
-                let order = Order::Broadcast(reactor, group.clone(), bytes.clone());
-                taken &= self.order(order, by);
+                let one = Order::Broadcast(reactor, group.clone(), bytes.clone());
+                let _counted_if_refused = order(self, one, by);
             }
         }
         if self.get(by).is_some() && group.wait(by) {
             self.hold(by, Holds::GROUP);
         }
-        taken
     }
 
     /// Sends to the members on this reactor. Most of them have nothing else to be sent: the message
@@ -126,7 +129,7 @@ impl Sessions {
 
     /// A slow member has caught up, or is none any more: if it was the last one, senders are read
     /// again.
-    fn let_go(&mut self, group: &Group) {
+    fn let_go_of(&mut self, group: &Group) {
         self.release_all(group.caught_up());
     }
 

@@ -9,18 +9,20 @@
 //! once, from the moment its state became `Dead` until it is reaped; while nothing is `disturbed`, whoever
 //! has an entry on the page is open, is read, and waits for nothing but that its bytes leave.
 
+mod dials;
+mod following;
 mod groups;
 mod orders;
 mod sealed;
 mod timers;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::abroad::Abroad;
 use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
@@ -29,6 +31,7 @@ use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::members::Members;
 use crate::names::Names;
+use crate::outbox::Outboxes;
 use crate::page::Page;
 use crate::readiness::Interest;
 use crate::send::{SendQueue, Stock};
@@ -36,6 +39,8 @@ use crate::session::{Holds, Phase, Session, Standing};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
 use crate::wheel::Wheel;
+
+use following::Following;
 
 /// The table.
 pub struct Sessions {
@@ -65,7 +70,9 @@ pub struct Sessions {
     /// All timers of the reactor.
     pub wheel: Wheel<Timer>,
     /// What is on its way to the sessions of other reactors.
-    pub abroad: Abroad,
+    pub outboxes: Rc<Outboxes>,
+    /// What goes by the reactor's own inbox, for each session that it concerns.
+    following: BTreeMap<SessionId, Following>,
     reactors: usize,
     /// Who is in which group.
     members: Members,
@@ -122,7 +129,8 @@ impl Sessions {
             now,
             page: Page::new(limits.send_high_bytes),
             unflushed: 1,
-            abroad: Abroad::new(reactors, &limits),
+            outboxes: Rc::new(Outboxes::new(reactor as usize, reactors, &limits)),
+            following: BTreeMap::new(),
             reactors,
             members: Members::default(),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
@@ -480,7 +488,8 @@ impl Sessions {
     pub fn begin_closing(&mut self, id: SessionId) -> bool {
         let begins = self
             .get(id)
-            .is_some_and(|session| !session.is_ending() && !session.holds().has(Holds::CLOSING));
+            .is_some_and(|session| !session.is_ending() && !session.holds().has(Holds::CLOSING))
+            && !self.is_closing_behind(id);
         if begins {
             self.hold(id, Holds::CLOSING);
             let due = self.now + self.limits.drain_timeout;
@@ -540,49 +549,6 @@ impl Sessions {
         Some(session)
     }
 
-    /// Makes room for an outbound session; the reactor dials at the end of the turn. `None` when the
-    /// server is full, or stops.
-    pub fn dial(&mut self, route: Route, timeout: Duration) -> Option<SessionId> {
-        if self.census.is_stopping() || !self.census.enter(self.reactor, None) {
-            return None;
-        }
-        Some(self.begin_dial(route, timeout))
-    }
-
-    /// Makes room for an outbound session that was counted and named by a worker.
-    pub fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) {
-        let id = self.begin_dial(route, timeout);
-        self.names.give(name, id);
-        if self.census.is_stopping() {
-            self.kill(id, CloseReason::Stopped);
-        }
-    }
-
-    fn begin_dial(&mut self, route: Route, timeout: Duration) -> SessionId {
-        let id = self.insert(Phase::Connecting, None);
-        let due = self.now + timeout;
-        self.set_deadline(id, due);
-        self.dials.push((id, route));
-        id
-    }
-
-    /// The name by which handlers know a session.
-    pub fn name(&self, id: SessionId) -> SessionId {
-        self.names.name(id)
-    }
-
-    /// The session that handlers know by this name.
-    pub fn slot(&self, name: SessionId) -> SessionId {
-        self.names.slot(name)
-    }
-
-    /// Forgets a dial that was asked for and not begun; whether there was one.
-    pub fn give_up_dial(&mut self, id: SessionId) -> bool {
-        let before = self.dials.len();
-        self.dials.retain(|(dialled, _)| *dialled != id);
-        self.dials.len() < before
-    }
-
     /// Whether something was left to do that no event will announce.
     #[inline]
     pub fn has_work(&self) -> bool {
@@ -590,6 +556,6 @@ impl Sessions {
             && self.still_ready.is_empty()
             && self.dead.is_empty()
             && self.dials.is_empty())
-            || self.abroad.has_news()
+            || self.outboxes.has_news()
     }
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::abroad::Taken;
 use crate::close::CloseReason;
 use crate::id::SessionId;
-use crate::order::{Order, Orders};
+use crate::order::Order;
+use crate::outbox::Taken;
 use crate::session::Holds;
 
 use super::{Sessions, key};
@@ -15,13 +15,23 @@ impl Sessions {
     /// another thread (`SessionId::NONE`), wants it so. `false` if it reaches nobody; of other
     /// reactors' sessions it is known only that the order is on its way.
     pub fn order(&mut self, order: Order, by: SessionId) -> bool {
-        if order.reactor() == self.reactor || order.reactor() == SessionId::NAMED_AHEAD {
-            return self.obey(order);
+        match self.is_own(order.reactor()) {
+            true => self.obey(order),
+            false => self.send_out(order.reactor(), order, by),
         }
-        match self.abroad.push(order, by) {
+    }
+
+    /// Whether the sessions of the reactor with this number are ours.
+    pub(super) fn is_own(&self, reactor: u8) -> bool {
+        reactor == self.reactor || reactor == SessionId::NAMED_AHEAD
+    }
+
+    /// Puts an order into an outbox.
+    pub(super) fn send_out(&mut self, reactor: u8, order: Order, by: SessionId) -> bool {
+        match self.outboxes.push(reactor as usize, order, by) {
             Taken::Now => true,
             Taken::Later => {
-                self.hold(by, Holds::ABROAD);
+                self.hold(by, Holds::OUTBOX);
                 true
             }
             Taken::No => {
@@ -35,7 +45,8 @@ impl Sessions {
     pub fn obey(&mut self, order: Order) -> bool {
         match order {
             Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
-            Order::Close(id) => self.close(self.names.slot(id), CloseReason::Closed),
+            Order::SendBare(id, bytes) => self.send_bare(self.names.slot(id), &bytes),
+            Order::Close(id, reason) => self.close(self.names.slot(id), reason),
             Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
             Order::Join(id, group) => self.join(self.names.slot(id), &group),
             Order::JoinCounted(id, group) => {
@@ -49,6 +60,10 @@ impl Sessions {
             Order::Pause(id) => self.pause(self.names.slot(id)),
             Order::SetEnvelope(id, envelope) => self.set_envelope(self.names.slot(id), envelope),
             Order::Release(id) => self.release(id, Holds::GROUP),
+            Order::Stop(_) => {
+                self.stop = true;
+                true
+            }
         }
     }
 
@@ -88,11 +103,10 @@ impl Sessions {
         true
     }
 
-    /// Posts what was ordered of other reactors' sessions; whoever had to wait is read again when
-    /// all that it has ordered has left.
-    pub fn post(&mut self, post: impl FnMut(usize, Orders) -> Result<(), Orders>) {
-        for id in self.abroad.post(post) {
-            self.release(id, Holds::ABROAD);
+    /// Whoever had to wait until what it has ordered has left is read again.
+    pub fn let_go(&mut self) {
+        for id in self.outboxes.take_let_go() {
+            self.release(id, Holds::OUTBOX);
         }
     }
 }

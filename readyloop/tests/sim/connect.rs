@@ -17,7 +17,7 @@ fn dialling(trigger: readyloop::Trigger, faults: Faults) -> (World, Rc<Cell<Sess
         if *fact == Fact::Open(SessionId::NONE) {
             let to: Address = "10.9.9.9:99".parse().unwrap();
             id.set(context.connect(&to, Duration::from_millis(200)).unwrap());
-            assert!(context.send_to(id.get(), b"hello from afar"));
+            context.send_to(id.get(), b"hello from afar");
         }
     });
     (World::with_faults(1, trigger, faults, Limits::default(), dial), dialled)
@@ -140,7 +140,7 @@ fn a_dial_that_is_given_up_before_it_was_begun_is_told_and_leaves_nothing() {
             if let Fact::Drained(_) = fact {
                 let to: Address = "10.9.9.9:99".parse().unwrap();
                 id.set(context.connect(&to, Duration::from_millis(200)).unwrap());
-                assert!(context.close_session(id.get()));
+                context.close_session(id.get());
             }
         });
         let limits = Limits { send_low_bytes: 10, send_high_bytes: 100, ..Limits::default() };

@@ -11,11 +11,12 @@ fn chat(group: &Group) -> React {
     let group = group.clone();
     Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
         Fact::Open(id) if *id != SessionId::NONE => {
-            assert!(context.join(&group) && !context.join(&group), "nobody joins twice");
+            context.join(&group);
+            context.join(&group);
         }
-        Fact::Frame(_, frame) if frame == b"leave" => assert!(context.leave(&group)),
+        Fact::Frame(_, frame) if frame == b"leave" => context.leave(&group),
         Fact::Frame(_, frame) if frame == b"close" => context.close(),
-        Fact::Frame(_, frame) => assert!(context.broadcast(&group, frame.clone())),
+        Fact::Frame(_, frame) => context.broadcast(&group, frame.clone()),
         Fact::PeerFinished(_) => context.close(),
         _ => {}
     })
@@ -98,8 +99,8 @@ fn a_member_whose_peer_has_finished_hears_everything() {
         let all = Group::new(SlowMember::default());
         let group = all.clone();
         let react: React = Box::new(move |fact, context| match fact {
-            Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&group)),
-            Fact::Frame(_, frame) => assert!(context.broadcast(&group, frame.clone())),
+            Fact::Open(id) if *id != SessionId::NONE => context.join(&group),
+            Fact::Frame(_, frame) => context.broadcast(&group, frame.clone()),
             _ => {}
         });
         let mut world = World::new(trigger, limits(), react);
@@ -133,11 +134,12 @@ fn messages_that_meet_other_bytes_keep_their_place_among_them() {
     let group = Group::new(SlowMember::default());
     let all = group.clone();
     let react: React = Box::new(move |fact, context| match fact {
-        Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&all)),
+        Fact::Open(id) if *id != SessionId::NONE => context.join(&all),
         Fact::Frame(..) => {
             assert!(context.send(b"1"));
-            assert!(context.broadcast(&all, &b"2"[..]));
-            assert!(context.send(b"3") && context.broadcast(&all, &b"4"[..]));
+            context.broadcast(&all, &b"2"[..]);
+            assert!(context.send(b"3"));
+            context.broadcast(&all, &b"4"[..]);
             assert!(context.send_shared(readyloop::Bytes::from_static(b"5")));
         }
         _ => {}
@@ -159,12 +161,13 @@ fn a_message_does_not_overtake_what_was_sent_to_one_member_alone() {
     let react: React = Box::new(move |fact, context| match fact {
         Fact::Open(id) if *id != SessionId::NONE => {
             first.get_or_insert(*id);
-            assert!(context.join(&all));
+            context.join(&all);
         }
         Fact::Frame(..) => {
-            assert!(context.broadcast(&all, &b"1"[..]));
-            assert!(context.send_to(first.unwrap(), b"2"));
-            assert!(context.broadcast(&all, &b"3"[..]) && context.broadcast(&all, &b"4"[..]));
+            context.broadcast(&all, &b"1"[..]);
+            context.send_to(first.unwrap(), b"2");
+            context.broadcast(&all, &b"3"[..]);
+            context.broadcast(&all, &b"4"[..]);
         }
         _ => {}
     });
@@ -257,10 +260,13 @@ fn a_sender_that_is_held_while_its_answer_leaves_is_not_polled_for_more() {
     let react: React = Box::new(move |fact, context| match fact {
         Fact::Open(id) if *id != SessionId::NONE => {
             opened += 1;
-            assert!(opened > 1 || context.join(&all));
+            if opened == 1 {
+                context.join(&all);
+            }
         }
         Fact::Frame(_, frame) => {
-            assert!(context.send(b"ok") && context.broadcast(&all, frame.clone()));
+            assert!(context.send(b"ok"));
+            context.broadcast(&all, frame.clone());
         }
         _ => {}
     });

@@ -11,6 +11,7 @@ mod fairness;
 mod faults;
 mod framers;
 mod groups;
+mod order;
 mod readiness;
 mod reports;
 mod seeds;

@@ -187,9 +187,9 @@ fn a_sender_that_waits_for_a_slow_member_is_not_forgotten_by_a_full_mailbox() {
         let react = || -> React {
             let group = group.clone();
             Box::new(move |fact: &Fact, context: &mut Context<'_>| match fact {
-                Fact::Open(id) if *id != SessionId::NONE => assert!(context.join(&group)),
+                Fact::Open(id) if *id != SessionId::NONE => context.join(&group),
                 Fact::Frame(_, frame) => {
-                    let _perhaps_behind = context.broadcast(&group, frame.clone());
+                    context.broadcast(&group, frame.clone());
                 }
                 _ => {}
             })

@@ -32,7 +32,7 @@ fn server(dead: &Names) -> React {
                 _ => assert_taken(frame, context.send_shared(answer.into())),
             }
             if let Some(id) = dead.borrow().last() {
-                let _perhaps_on_its_way = context.send_to(*id, POISON);
+                context.send_to(*id, POISON);
             }
         }
         Fact::PeerFinished(_) => context.close(),

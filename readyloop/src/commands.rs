@@ -1,0 +1,147 @@
+//! What a handler on a worker has asked for, in its order, until the reactor does it.
+//!
+//! Copies of what was sent lie on a page like the reactor's own; all else is a list, in which each wish
+//! knows how many of the page's entries came before it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::address::Route;
+use crate::clock::Now;
+use crate::close::CloseReason;
+use crate::group::Group;
+use crate::id::SessionId;
+use crate::order::{Load, MAIL_BYTES, Order};
+use crate::page::Page;
+use crate::session::Standing;
+use crate::slab::Slab;
+use crate::wheel::TimerId;
+
+/// One thing that was asked for, besides sending copies of bytes.
+pub enum Wish {
+    /// Do something to a session.
+    Order(Order),
+    /// Send to all members of a group.
+    Broadcast(Group, Bytes),
+    /// Start a timer, or start it anew.
+    SetTimer(LaneTimer, Duration),
+    /// Cancel a timer.
+    CancelTimer(TimerId),
+    /// Dial, for a session that has a name already.
+    Connect(SessionId, Route, Duration),
+    /// The handler has said its last word: close for this reason.
+    Finish(CloseReason),
+    /// End the session at once.
+    Kill(CloseReason),
+    /// Stop the server.
+    Stop,
+}
+
+/// A timer as a lane knows it; the wheel has another name for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneTimer {
+    /// Its name for the handler.
+    pub id: TimerId,
+    /// How often it was started: one that fires for an earlier start is stale.
+    pub start: u32,
+}
+
+/// What a handler has asked for, in its order.
+pub struct Commands {
+    /// Copies of what was sent, with an entry for each run of bytes to one session.
+    pub page: Page,
+    /// What else was asked for, each behind so many entries of the page.
+    pub wishes: Vec<(usize, Wish)>,
+    /// Panics caught.
+    pub panics: u64,
+}
+
+/// The timers of one lane that have neither fired nor been cancelled, by how often each was
+/// started.
+pub type LaneTimers = Slab<u32>;
+
+/// One run of a lane: what its handler may know of the session, and what it has asked for.
+#[derive(Default)]
+pub struct Run {
+    /// What was asked for, and has not left yet.
+    pub commands: Commands,
+    /// The turn in which the frames were handed over.
+    pub now: Now,
+    /// How the session stood then, but for the shared bytes that were sent since, what has left since,
+    /// and the envelope that was chosen since.
+    pub standing: Standing,
+    /// The lane's timers, while it runs.
+    pub timers: Option<Box<LaneTimers>>,
+}
+
+/// Room for answers that there is at first, in bytes.
+const PAGE_BYTES: usize = 128;
+/// Room that is kept when it was more.
+pub const PAGE_BYTES_KEPT: usize = 16 << 10;
+const WISHES_KEPT: usize = 64;
+
+impl Default for Commands {
+    /// Nothing.
+    fn default() -> Commands {
+        Commands { page: Page::new(PAGE_BYTES), wishes: Vec::new(), panics: 0 }
+    }
+}
+
+impl Commands {
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.page.is_empty() && self.wishes.is_empty()
+    }
+
+    /// Writes down a wish, behind all that was sent before. Nobody is the page's writer afterwards.
+    pub fn wish(&mut self, wish: Wish) {
+        self.page.end();
+        self.wishes.push((self.page.len(), wish));
+    }
+
+    /// How many bytes on the page are for this session.
+    pub fn bytes_for(&self, id: SessionId) -> usize {
+        let entries = (0..self.page.len()).map(|nth| self.page.entry(nth));
+        entries.filter(|(to, _)| *to == id).map(|(_, range)| range.len()).sum()
+    }
+
+    /// What they take of a mailbox's bounds.
+    pub fn load(&self) -> Load {
+        let mails = self.page.len() + self.wishes.len();
+        let shared = self.wishes.iter().map(|(_, wish)| wish.shared_bytes());
+        Load { mails, bytes: mails * MAIL_BYTES + self.page.written() + shared.sum::<usize>() }
+    }
+
+    /// Empty again, with the room it had if that is not much.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        if !self.wishes.is_empty() {
+            empty(&mut self.wishes, WISHES_KEPT);
+        }
+        self.page.clear();
+        if self.page.room() > PAGE_BYTES_KEPT {
+            self.page = Page::new(PAGE_BYTES);
+        }
+    }
+}
+
+impl Wish {
+    /// Bytes that it holds on to.
+    fn shared_bytes(&self) -> usize {
+        match self {
+            Wish::Order(order) => order.load().bytes - MAIL_BYTES,
+            Wish::Broadcast(_, bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Empties a list, and gives back its room if that is more than `kept`.
+#[inline]
+pub fn empty<T>(list: &mut Vec<T>, kept: usize) {
+    list.clear();
+    if list.capacity() > kept {
+        list.shrink_to(kept);
+    }
+}

@@ -1,0 +1,37 @@
+//! What other threads post to a reactor.
+
+use crate::commands::Commands;
+use crate::context::Context;
+use crate::id::SessionId;
+use crate::order::{Load, MAIL_BYTES, Order, Orders};
+
+/// One mail of any thread.
+pub enum Letter {
+    /// What the callback that runs on a worker has asked for so far.
+    Commands(SessionId, Box<Commands>),
+    /// Do something to one session.
+    Order(Order),
+    /// Do all of this.
+    Orders(Orders),
+    /// Run something on the reactor's thread.
+    Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
+    /// From the reactor to itself: all that its thread had posted before has been done.
+    CaughtUp,
+    /// Stop: no more callers, drain all sessions, end.
+    Stop,
+    /// Stop without draining.
+    StopNow,
+}
+
+impl Letter {
+    /// What it takes of the mailbox's bounds until it is handled.
+    pub fn load(&self) -> Load {
+        match self {
+            Letter::Order(order) => order.load(),
+            Letter::Orders(orders) => orders.load(),
+            Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
+            Letter::Commands(_, commands) => commands.load(),
+            Letter::CaughtUp | Letter::Stop | Letter::StopNow => Load::default(),
+        }
+    }
+}

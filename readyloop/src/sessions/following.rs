@@ -1,0 +1,129 @@
+//! What a handler in place asks for while something that a `Remote` has posted on its thread waits in
+//! the reactor's inbox: that goes by the inbox too, behind it, as it would to another reactor.
+
+use crate::close::CloseReason;
+use crate::envelope::Envelope;
+use crate::id::SessionId;
+use crate::order::Order;
+use crate::session::{Holds, Session};
+
+use super::Sessions;
+
+/// What is on its way to a session of this reactor by the reactor's own inbox.
+#[derive(Default)]
+pub(super) struct Following {
+    bytes: usize,
+    /// Its handler has closed it.
+    ended: bool,
+}
+
+impl Sessions {
+    /// Whether what a handler in place asks for goes by the inbox.
+    #[inline(always)]
+    pub fn follows(&self) -> bool {
+        self.outboxes.follows()
+    }
+
+    /// The same as [`Sessions::order`], for a handler in place.
+    pub fn ask(&mut self, order: Order, by: SessionId) -> bool {
+        match self.follows() && self.is_own(order.reactor()) {
+            true => self.send_out(self.reactor, order, by),
+            false => self.order(order, by),
+        }
+    }
+
+    /// Stops the server.
+    pub fn ask_stop(&mut self) {
+        // If the inbox has no room for it, it comes too early: it must come.
+        if !self.follows() || !self.ask(Order::Stop(self.reactor), SessionId::NONE) {
+            self.stop = true;
+        }
+    }
+
+    /// Sends to the session that is being served, or loses it if that is too much.
+    #[cold]
+    pub fn send_following(&mut self, id: SessionId, order: Order) -> bool {
+        let count = order.load().bytes;
+        let unsent = self.unsent_bytes_following(id) + count;
+        if !self.accepts_following(id) {
+            return false;
+        }
+        if unsent > self.limits.send_max_bytes || !self.ask(order, id) {
+            self.kill(id, CloseReason::SendFull);
+            return false;
+        }
+        self.following.entry(id).or_default().bytes += count;
+        if unsent > self.limits.send_high_bytes {
+            self.pause(id);
+        }
+        true
+    }
+
+    /// Bytes that wait for the peer, also those on their way here.
+    pub fn unsent_bytes_following(&self, id: SessionId) -> usize {
+        self.unsent_bytes(id) + self.following.get(&id).map_or(0, |following| following.bytes)
+    }
+
+    fn accepts_following(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(Session::accepts) && !self.is_closing_behind(id)
+    }
+
+    /// Chooses an envelope for the session that is being served.
+    #[cold]
+    pub fn set_envelope_following(
+        &mut self,
+        id: SessionId,
+        envelope: Option<&'static Envelope>,
+    ) -> bool {
+        self.accepts_following(id) && self.ask(Order::SetEnvelope(id, envelope), id)
+    }
+
+    /// Pauses the session that is being served: no more frames come from now on.
+    #[cold]
+    pub fn pause_following(&mut self, id: SessionId) -> bool {
+        self.accepts_following(id) && self.hold_following(id) && self.ask(Order::Pause(id), id)
+    }
+
+    /// Closes a session behind all that its handler has asked for.
+    pub fn finish(&mut self, id: SessionId, reason: CloseReason) {
+        match self.follows() {
+            true => self.close_following(id, reason),
+            false => drop(self.close(id, reason)),
+        }
+    }
+
+    /// Nothing more is sent, and no more frames come, from now on.
+    #[cold]
+    fn close_following(&mut self, id: SessionId, reason: CloseReason) {
+        if !self.accepts_following(id) || !self.hold_following(id) {
+            return;
+        }
+        self.following.entry(id).or_default().ended = true;
+        if !self.ask(Order::Close(id, reason), id) {
+            // There is no room for it, and it must not be lost; nor may it overtake what is sent before.
+            self.kill(id, CloseReason::SendFull);
+        }
+    }
+
+    /// Whether the handler has closed it, and that is on its way.
+    pub(super) fn is_closing_behind(&self, id: SessionId) -> bool {
+        self.following.get(&id).is_some_and(|following| following.ended)
+    }
+
+    fn hold_following(&mut self, id: SessionId) -> bool {
+        let is_there = self.get(id).is_some();
+        if is_there {
+            self.hold(id, Holds::FOLLOWS);
+            self.following.entry(id).or_default();
+        }
+        is_there
+    }
+
+    /// What had to be followed is done: from now on, all is done in place.
+    #[cold]
+    pub fn caught_up_with_inbox(&mut self) {
+        for id in std::mem::take(&mut self.following).into_keys() {
+            self.release(id, Holds::FOLLOWS);
+        }
+    }
+}

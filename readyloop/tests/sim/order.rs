@@ -1,0 +1,173 @@
+//! One order: what one session's callbacks ask for, through whichever door, is done in the order in
+//! which they asked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use readyloop::sim::{End, Faults, Rng};
+use readyloop::{Context, Limits, Remote, SessionId, Trigger};
+
+use super::town::{EVERY_PLAN, Plan, Town};
+use super::world::{BOTH, Fact, React, framed};
+
+/// A server whose handlers have a `Remote` too.
+fn town(
+    seed: u64,
+    (plan, trigger): (Plan, Trigger),
+    faults: Faults,
+    limits: &Limits,
+    react: impl Fn(&Fact, &mut Context<'_>, &Remote) + Clone + 'static,
+) -> Town {
+    let remote: Rc<RefCell<Option<Remote>>> = Rc::default();
+    let shared = remote.clone();
+    let made = move || -> React {
+        let (remote, react) = (shared.clone(), react.clone());
+        Box::new(move |fact, context| {
+            if let Some(remote) = &*remote.borrow() {
+                react(fact, context, remote);
+            }
+        })
+    };
+    let town = Town::new(seed, plan, trigger, faults, limits, made);
+    *remote.borrow_mut() = Some(town.remote.clone());
+    town
+}
+
+/// All that may happen to bytes on their way; nobody is lost.
+fn faults() -> Faults {
+    Faults { accept_skipped: 0, accept_exhausted: 0, watch_refused: 0, ..Faults::hostile() }
+}
+
+fn ways() -> impl Iterator<Item = (Plan, Trigger)> {
+    EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger)))
+}
+
+#[test]
+fn remote_and_context_in_one_callback_keep_their_order() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "1").unwrap();
+                context.send(b"2");
+                remote.send(*id, "3").unwrap();
+                context.send_to(*id, b"4");
+                context.send_shared("5".into());
+                remote.send(*id, "6").unwrap();
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x").repeat(3));
+        town.settle();
+        let received = String::from_utf8(client.received()).unwrap();
+        assert_eq!(received, "123456".repeat(3), "{way:?}");
+    }
+}
+
+#[test]
+fn what_was_sent_by_remote_leaves_before_the_close_behind_it() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "bye").unwrap();
+                context.close();
+                assert!(!context.send(b"late"), "after its end");
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x").repeat(3));
+        town.settle();
+        assert_eq!(client.received(), b"bye", "{way:?}: once, and whole");
+        client.finish();
+        town.settle();
+        assert_eq!(client.end(), Some(End::Finished), "{way:?}");
+    }
+}
+
+#[test]
+fn what_on_closing_says_by_remote_and_by_context_is_the_last_word() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Closing(id, _) = fact {
+                remote.send(*id, "so ").unwrap();
+                context.send(b"long");
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&u32::MAX.to_be_bytes());
+        town.settle();
+        assert_eq!(client.received(), b"so long", "{way:?}");
+    }
+}
+
+/// One message of an asker: who, and its number.
+const MESSAGE_BYTES: usize = 5;
+
+/// Asks for `count` messages, each through a random door to a random session.
+fn talk(
+    own: SessionId,
+    all: &[SessionId],
+    rng: &mut Rng,
+    next: &Cell<u32>,
+    (context, remote): (&mut Context<'_>, &Remote),
+) {
+    let asker = all.iter().position(|id| *id == own).unwrap() as u8;
+    for _ in 0..rng.below(6) {
+        let to = all[rng.below(all.len())];
+        let number = next.replace(next.get() + 1);
+        let message = [&[asker][..], &number.to_be_bytes()].concat();
+        match rng.below(6) {
+            0 | 1 => remote.send(to, message).unwrap(),
+            2 => context.send_shared_to(to, message.into()),
+            3 if to == own => assert!(context.send(&message)),
+            4 if to == own => assert!(context.send_shared(message.into())),
+            _ => context.send_to(to, &message),
+        }
+    }
+}
+
+#[test]
+fn each_session_hears_each_asker_in_order_whatever_the_doors() {
+    const SEEDS: u64 = 150;
+    for (nth, way) in ways().enumerate() {
+        for seed in 0..SEEDS {
+            let ids: Rc<RefCell<Vec<SessionId>>> = Rc::default();
+            let numbers: Rc<RefCell<HashMap<SessionId, Rc<Cell<u32>>>>> = Rc::default();
+            let rng = Rc::new(RefCell::new(Rng::new(seed * 8 + nth as u64)));
+            let (known, counts) = (ids.clone(), numbers.clone());
+            let react = move |fact: &Fact, context: &mut Context<'_>, remote: &Remote| {
+                if let Fact::Frame(id, _) = fact {
+                    let next = counts.borrow_mut().entry(*id).or_default().clone();
+                    let mut rng = rng.borrow_mut();
+                    talk(*id, &known.borrow(), &mut rng, &next, (context, remote));
+                }
+            };
+            let limits = Limits { write_timeout: None, ..Limits::default() };
+            let mut town = town(seed, way, faults(), &limits, react);
+            let callers: Vec<_> = (0..4).map(|_| town.caller()).collect();
+            ids.borrow_mut().extend(callers.iter().map(|(_, id)| *id));
+            for _ in 0..5 {
+                callers.iter().for_each(|(client, _)| client.send(&framed(b"go").repeat(2)));
+                (0..10).for_each(|_| town.step());
+            }
+            town.settle();
+            let mut heard = 0;
+            for (client, id) in &callers {
+                let mut last = HashMap::new();
+                let received = client.received();
+                for message in received.chunks(MESSAGE_BYTES) {
+                    let number = u32::from_be_bytes(message[1..].try_into().unwrap());
+                    let before = last.insert(message[0], number);
+                    assert!(
+                        before.is_none_or(|before| before < number),
+                        "seed {seed}, {way:?}: {id} heard {number} of {} after {before:?}",
+                        message[0]
+                    );
+                    heard += 1;
+                }
+            }
+            let asked: u32 = numbers.borrow().values().map(|next| next.get()).sum();
+            assert_eq!(heard, asked, "seed {seed}, {way:?}: something was lost");
+        }
+    }
+}
