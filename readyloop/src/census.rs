@@ -4,13 +4,15 @@
 //! session begins and three when it ends, nothing in between. Addresses are counted, under a lock,
 //! only if they are limited.
 //!
-//! A caller over a limit may wait until a session has ended. Its thread says so here, and is woken
-//! by each end. The number of such threads is part of the count of sessions. So of an end and of a
-//! thread that begins to wait one comes second, and knows of the other: the end sees that somebody
-//! waits, or the thread, which tries once more, finds the room.
+//! A caller over a limit may wait until a session has ended, and a listener that has found no
+//! descriptor until one of ours was closed. Their thread says so here, and is woken by each of these.
+//! The number of such threads is part of the count of sessions. So of an end and of a thread that
+//! begins to wait one comes second, and knows of the other: the end sees that somebody waits, or the
+//! thread, which looks once more, finds that something has ended.
 //!
 //! Invariants: whoever was let in by [`Census::enter`] leaves exactly once, with the same reactor
-//! and address; nobody is counted who is not let in, not even for a moment.
+//! and address, and not before its socket was closed; nobody is counted who is not let in, not even
+//! for a moment.
 //!
 //! Thread contract: any-thread.
 
@@ -31,6 +33,8 @@ pub struct Census {
     alive: AtomicU64,
     /// Sessions that have ended, ever.
     departures: AtomicU64,
+    /// Callers that were hung up on before they were sessions, ever.
+    refused: AtomicU64,
     waiting: Mutex<Vec<Arc<dyn Wake>>>,
     /// The server stops: nobody is dialled any more.
     stopping: AtomicBool,
@@ -58,6 +62,7 @@ impl Census {
             sessions_max: limits.sessions_max as u64,
             alive: AtomicU64::new(0),
             departures: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             waiting: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             named_ahead: AtomicU64::new(0),
@@ -83,25 +88,38 @@ impl Census {
         self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
-    /// A session of `reactor` has ended; whoever waits for that is woken.
+    /// A session of `reactor` has ended, and its socket is closed; whoever waits for that is woken.
     pub fn leave(&self, reactor: u8, ip: Option<IpAddr>) {
         self.shares[reactor as usize].fetch_sub(1, Ordering::Relaxed);
         if let (Some(callers), Some(ip)) = (&self.callers, ip) {
             callers.leave(ip);
         }
-        // Acquire, because who is seen here to wait is on the list; Release, because who waits must
-        // find what was counted before.
-        let alive = self.alive.fetch_sub(1, Ordering::AcqRel);
+        self.alive.fetch_sub(1, Ordering::Release);
         // Behind the place itself: who has seen this number and still finds no place tries again
         // when it has grown.
         self.departures.fetch_add(1, Ordering::Release);
-        if alive >= WAITING {
+        self.wake_waiting();
+    }
+
+    /// A caller that was not let in was hung up on, and its socket is closed; whoever waits for a
+    /// descriptor is woken.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Release);
+        self.wake_waiting();
+    }
+
+    /// After what they wait for was counted.
+    fn wake_waiting(&self) {
+        // Changes nothing, but comes before or after each thread's [`Census::wait`]. Acquire, because
+        // who is seen here to wait is on the list; Release, because who is not must find what was
+        // counted before.
+        if self.alive.fetch_add(0, Ordering::AcqRel) >= WAITING {
             self.waiting().iter().for_each(|thread| thread.wake());
         }
     }
 
-    /// From now on `thread` is woken whenever a session has ended. It must try once more to let its
-    /// caller in after this.
+    /// From now on `thread` is woken whenever a session has ended, or a caller was hung up on. It must
+    /// look once more after this at what has been counted.
     pub fn wait(&self, thread: &Arc<dyn Wake>) {
         self.waiting().push(thread.clone());
         self.alive.fetch_add(WAITING, Ordering::AcqRel);
@@ -116,6 +134,12 @@ impl Census {
     /// How many sessions have ended, ever: who was refused need not try again before it changes.
     pub fn departures(&self) -> u64 {
         self.departures.load(Ordering::Acquire)
+    }
+
+    /// How many sockets were closed that had been accepted, ever: who has found no descriptor need not
+    /// try again before it changes.
+    pub fn closed(&self) -> u64 {
+        self.departures() + self.refused.load(Ordering::Acquire)
     }
 
     /// No code runs under the lock that could leave the list half changed, so poison means nothing.
@@ -236,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_wakes_those_who_wait_and_nobody_else() {
+    fn each_socket_that_is_closed_wakes_those_who_wait_and_nobody_else() {
         let census = Census::new(1, &Limits { sessions_max: 3, ..Limits::default() });
         let woken = [(); 2].map(|()| Arc::new(Woken::default()));
         let threads = woken.clone().map(|thread| thread as Arc<dyn Wake>);
@@ -248,10 +272,12 @@ mod tests {
         census.leave(0, None);
         census.stop_waiting(&threads[0]);
         census.leave(0, None);
+        census.refused();
         census.stop_waiting(&threads[1]);
         census.leave(0, None);
-        assert_eq!(woken.map(|thread| thread.0.load(Ordering::Relaxed)), [1, 2]);
-        assert_eq!((census.len(), census.departures()), (0, 4));
+        census.refused();
+        assert_eq!(woken.map(|thread| thread.0.load(Ordering::Relaxed)), [1, 3]);
+        assert_eq!((census.len(), census.departures(), census.closed()), (0, 4, 6));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::stats::Stats;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Incident {
-    /// Descriptors or memory ran out; the listener takes no callers for `Limits::listener_rest`.
+    /// Descriptors or memory ran out; the listener takes no callers until a session has ended, or for
+    /// `Limits::listener_rest`.
     ListenerRests {
         /// Which listener, in the order in which they were given.
         listener: usize,

@@ -38,15 +38,9 @@ pub enum Accept<S> {
     /// A caller was lost or forbidden before it was accepted (`ECONNABORTED`, `EPROTO`, `EPERM`,
     /// …); try the next one.
     Skipped(Errno),
-    /// A descriptor, or memory, is missing (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). When
-    /// `refused`, the reserve descriptor was spent to take the first caller from the backlog and
-    /// hang up on it.
-    Exhausted {
-        /// Why.
-        errno: Errno,
-        /// Whether one caller was taken and hung up on.
-        refused: bool,
-    },
+    /// A descriptor, or memory, is missing (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), whether a caller
+    /// waits or not. Whoever waits stays in the backlog.
+    Exhausted(Errno),
 }
 
 /// How a socket is closed.
@@ -108,6 +102,11 @@ pub trait Kernel {
 
     /// Takes one caller.
     fn accept(&mut self, listener: &Self::Listener) -> Accept<Self::Socket>;
+
+    /// Hangs up on the first caller in the backlog, with a descriptor that is kept in reserve for the
+    /// moment in which [`Kernel::accept`] finds none. `false` if nobody waits, or the reserve is
+    /// missing too.
+    fn refuse(&mut self, listener: &Self::Listener) -> bool;
 
     /// Ends a listener; callers in its backlog are reset by the kernel.
     fn close_listener(&mut self, listener: Self::Listener);

@@ -120,8 +120,10 @@ pub struct Limits {
     /// bytes that cross our close on the wire make the kernel reset the connection, and the peer
     /// may lose the end of our stream (RFC 9112, 9.6). Default 1 s.
     pub linger_timeout: Duration,
-    /// How long a listener rests when descriptors or memory ran out, at least 1 ms: it is tried again
-    /// after each rest. Default 100 ms.
+    /// How long a listener rests when descriptors or memory ran out, at least 1 ms. It is tried again
+    /// as soon as a session has ended, and after each rest. Its callers wait in the backlog; if nobody
+    /// could be taken for a whole rest because descriptors are missing, those who are there are hung up
+    /// on. Default 100 ms.
     pub listener_rest: Duration,
 }
 

@@ -1,8 +1,13 @@
 //! Listening sockets: their callers are taken until there are no more or the turn's budget is
-//! spent, a listener for which descriptors have run out rests for a moment, and a caller over a
-//! limit waits for one.
+//! spent, a listener for which descriptors have run out rests, and a caller over a limit waits for one.
+//!
+//! A listener that rests tries again as soon as a descriptor of ours was closed, on this thread or
+//! on another one. Its callers wait in the backlog meanwhile; those who are there when it has got none
+//! for a whole rest are hung up on.
 //!
 //! Used by whoever accepts: a reactor, or the acceptor that hands its callers over.
+//!
+//! Invariant: the census wakes this thread exactly while a caller waits here or a listener rests.
 //!
 //! Thread contract: of the thread that accepts.
 
@@ -47,12 +52,25 @@ pub struct Listeners<K: Kernel> {
     pending: Pending<K::Socket>,
     /// When a rest or a grace ends next.
     due: Option<Now>,
+    census: Arc<Census>,
+    /// Wakes this thread.
+    wake: Arc<dyn Wake>,
+    /// Whether the census does so.
+    registered: bool,
 }
 
 struct Listening<L> {
     socket: L,
     /// Under edge, new callers are announced to a resting listener all the same.
-    rests_until: Option<Now>,
+    rest: Option<Rest>,
+}
+
+/// Descriptors or memory have run out.
+struct Rest {
+    /// Callers that are still in the backlog then are hung up on.
+    until: Now,
+    /// How many sockets had been closed when it last tried.
+    tried_at: u64,
 }
 
 /// One turn's callers of one listener.
@@ -61,6 +79,12 @@ pub struct Round {
     left: usize,
     emptied: bool,
     exhausted: Option<Errno>,
+    /// The listener has rested for the whole of its time.
+    rested: bool,
+    /// Somebody was taken.
+    took: bool,
+    /// How many sockets had been closed when it began.
+    closed: u64,
 }
 
 impl<K: Kernel> Listeners<K> {
@@ -79,14 +103,17 @@ impl<K: Kernel> Listeners<K> {
         for (number, socket) in sockets.iter().enumerate() {
             kernel.watch_listener(socket, number)?;
         }
-        let list = sockets.into_iter().map(|socket| Listening { socket, rests_until: None });
+        let list = sockets.into_iter().map(|socket| Listening { socket, rest: None });
         Ok(Listeners {
             list: list.collect(),
             accepts_per_turn: limits.accepts_per_turn,
             rest: limits.listener_rest,
             still_ready: Vec::new(),
-            pending: Pending::new(limits, census, wake),
+            pending: Pending::new(limits),
             due: None,
+            census,
+            wake,
+            registered: false,
         })
     }
 
@@ -109,22 +136,45 @@ impl<K: Kernel> Listeners<K> {
 
     /// Notes who still waits, and for how long.
     pub fn settle(&mut self) {
-        let rests = self.list.iter().filter_map(|listening| listening.rests_until);
-        self.due = rests.chain(self.pending.settle()).min();
+        let rests = self.list.iter().filter_map(|listening| Some(listening.rest.as_ref()?.until));
+        self.due = rests.chain(self.pending.next_due()).min();
+        match (self.due.is_some(), self.registered) {
+            (true, false) => self.register(),
+            (false, true) => {
+                self.registered = false;
+                self.census.stop_waiting(&self.wake);
+                self.pending.trim();
+            }
+            _ => {}
+        }
     }
 
-    /// Ends the rests that are over at `now`; these listeners must be served.
-    pub fn take_rested(&mut self, kernel: &mut K, now: Now) -> Vec<usize> {
-        let mut rested = Vec::new();
-        for (number, listening) in self.list.iter_mut().enumerate() {
-            if listening.rests_until.is_some_and(|until| until <= now) {
-                listening.rests_until = None;
-                kernel.rest_listener(&listening.socket, number, false);
-                rested.push(number);
+    fn register(&mut self) {
+        self.registered = true;
+        self.census.wait(&self.wake);
+        // What has ended since they tried has woken nobody: one more turn tries again.
+        let closed = self.census.closed();
+        let is_late = |rest: &Rest| rest.tried_at != closed;
+        let rests = self.list.iter().any(|listening| listening.rest.as_ref().is_some_and(is_late));
+        if rests || self.pending.next_due().is_some() {
+            self.pending.try_again();
+            self.wake.wake();
+        }
+    }
+
+    /// The rounds of listeners that have rested: because their time is over at `now`, or because a
+    /// socket was closed since they last tried.
+    pub fn take_rested(&mut self, now: Now) -> Vec<Round> {
+        let closed = self.census.closed();
+        let mut rounds = Vec::new();
+        for (number, listening) in self.list.iter().enumerate() {
+            if let Some(Rest { until, tried_at }) = listening.rest
+                && (until <= now || tried_at != closed)
+            {
+                rounds.push(self.round(number, until <= now, closed));
             }
         }
-        self.settle();
-        rested
+        rounds
     }
 
     /// Lets a caller over a limit wait until a session has ended, or hangs up: on it, or on one
@@ -137,7 +187,7 @@ impl<K: Kernel> Listeners<K> {
     /// The callers for whom there may be room now. Those for whom there is none must be kept, and
     /// then it must be settled who still waits.
     pub fn retry(&mut self) -> VecDeque<Waiting<K::Socket>> {
-        self.pending.retry()
+        self.pending.retry(self.census.departures())
     }
 
     /// Lets a caller go on waiting that was tried again.
@@ -160,6 +210,7 @@ impl<K: Kernel> Listeners<K> {
         for caller in refused {
             stats.refused_by_limit += 1;
             kernel.close(caller.socket, Farewell::Finish);
+            self.census.refused();
         }
         self.settle();
     }
@@ -173,13 +224,19 @@ impl<K: Kernel> Listeners<K> {
         self.hang_up(kernel, refused, stats);
     }
 
-    /// Begins to take callers from a listener; one that rests, was served in this turn already, or was
-    /// closed in it and still had an event in the ready list, has none.
-    pub fn begin(&self, number: usize) -> Round {
-        let serves = self.list.get(number).is_some_and(|listening| listening.rests_until.is_none())
-            && !self.still_ready.contains(&number);
-        let left = if serves { self.accepts_per_turn } else { 0 };
-        Round { number, left, emptied: !serves, exhausted: None }
+    /// Begins to take callers from a listener. `None` if it rests, was served in this turn already, or
+    /// was closed in it and still had an event in the ready list.
+    pub fn begin(&self, number: usize) -> Option<Round> {
+        let rests = self.list.get(number)?.rest.is_some();
+        if rests || self.still_ready.contains(&number) {
+            return None;
+        }
+        Some(self.round(number, false, self.census.closed()))
+    }
+
+    fn round(&self, number: usize, rested: bool, closed: u64) -> Round {
+        let left = self.accepts_per_turn;
+        Round { number, left, emptied: false, exhausted: None, rested, took: false, closed }
     }
 
     /// The next caller, if there is one and the budget is not spent.
@@ -195,6 +252,7 @@ impl<K: Kernel> Listeners<K> {
             let listening = self.list.get(round.number)?;
             match kernel.accept(&listening.socket) {
                 Accept::Socket(socket, address) => {
+                    round.took = true;
                     return Some(Caller { socket, address, listener: round.number });
                 }
                 Accept::Empty => {
@@ -202,10 +260,13 @@ impl<K: Kernel> Listeners<K> {
                     round.left = 0;
                 }
                 Accept::Skipped(_) => stats.accepts_skipped += 1,
-                Accept::Exhausted { errno, refused } => {
-                    stats.refused_by_descriptors += u64::from(refused);
+                Accept::Exhausted(errno) => {
                     round.exhausted = Some(errno);
-                    if !refused {
+                    let is_full = matches!(errno, Errno::MFILE | Errno::NFILE);
+                    let is_hopeless = is_full && round.rested && !round.took;
+                    if is_hopeless && kernel.refuse(&listening.socket) {
+                        stats.refused_by_descriptors += 1;
+                    } else {
                         round.left = 0;
                     }
                 }
@@ -216,7 +277,7 @@ impl<K: Kernel> Listeners<K> {
 
     /// Ends a round: what is short now is short in the next turn, and a level-triggered listener
     /// would keep its thread spinning, so it rests. Callers over a limit must not keep what others
-    /// are short of.
+    /// are short of. Says so when a rest begins.
     pub fn conclude(
         &mut self,
         kernel: &mut K,
@@ -224,18 +285,34 @@ impl<K: Kernel> Listeners<K> {
         now: Now,
         stats: &mut Stats,
     ) -> Option<Incident> {
-        let listening = self.list.get_mut(round.number)?;
+        let Round { number, rested, took, .. } = round;
+        let listening = self.list.get_mut(number)?;
+        let rest = listening.rest.take();
         let Some(errno) = round.exhausted else {
+            if rest.is_some() {
+                kernel.rest_listener(&listening.socket, number, false);
+                self.settle();
+            }
             if !round.emptied {
-                self.still_ready.push(round.number);
+                self.still_ready.push(number);
             }
             return None;
         };
-        stats.listener_rests += 1;
-        listening.rests_until = Some(now + self.rest);
-        kernel.rest_listener(&listening.socket, round.number, true);
+        if rest.is_none() {
+            kernel.rest_listener(&listening.socket, number, true);
+        }
+        let begins = rest.is_none() || rested;
+        let until = match rest {
+            // The descriptors that were closed have gone to others.
+            Some(rest) if !rested && !took => rest.until,
+            _ => now + self.rest,
+        };
+        listening.rest = Some(Rest { until, tried_at: round.closed });
         let refused = self.pending.clear();
         self.hang_up(kernel, refused, stats);
-        Some(Incident::ListenerRests { listener: round.number, errno })
+        begins.then(|| {
+            stats.listener_rests += 1;
+            Incident::ListenerRests { listener: number, errno }
+        })
     }
 }

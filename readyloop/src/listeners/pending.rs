@@ -2,31 +2,21 @@
 //! and only its end not read yet. They are let in as soon as there is room, and hung up on when
 //! their grace is over.
 //!
-//! Invariant: the census wakes this thread exactly while somebody is in here.
-//!
 //! Thread contract: of the thread that accepts.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Caller;
-use crate::census::Census;
 use crate::clock::Now;
 use crate::limits::Limits;
-use crate::wake::Wake;
 
 /// Those who wait, in the order in which they came, which is that in which their grace ends.
 pub(super) struct Pending<S> {
     callers: VecDeque<Waiting<S>>,
     grace: Duration,
     most: usize,
-    census: Arc<Census>,
-    /// Wakes this thread.
-    wake: Arc<dyn Wake>,
-    /// Whether the census does so.
-    registered: bool,
     /// How many sessions had ended when all of them were tried; `None` if somebody was not.
     tried_at: Option<u64>,
 }
@@ -39,14 +29,11 @@ pub struct Waiting<S> {
 }
 
 impl<S> Pending<S> {
-    pub(super) fn new(limits: &Limits, census: Arc<Census>, wake: Arc<dyn Wake>) -> Pending<S> {
+    pub(super) fn new(limits: &Limits) -> Pending<S> {
         Pending {
             callers: VecDeque::new(),
             grace: limits.admission_grace,
             most: limits.admission_waiting_max,
-            census,
-            wake,
-            registered: false,
             tried_at: None,
         }
     }
@@ -61,13 +48,6 @@ impl<S> Pending<S> {
         let ip = caller.address.ip();
         let refused = if self.callers.len() < self.most { None } else { self.make_room(ip) };
         self.callers.push_back(Waiting { until: now + self.grace, caller });
-        if !self.registered {
-            self.registered = true;
-            self.census.wait(&self.wake);
-            // A session may have ended since the caller was refused: one more turn tries again.
-            self.tried_at = None;
-            self.wake.wake();
-        }
         refused
     }
 
@@ -77,10 +57,9 @@ impl<S> Pending<S> {
         self.callers.remove(oldest).map(|waiting| waiting.caller)
     }
 
-    /// All who wait, if a session has ended since this was last asked: whoever is still not let in
-    /// must be kept, in the same order.
-    pub(super) fn retry(&mut self) -> VecDeque<Waiting<S>> {
-        let departures = self.census.departures();
+    /// All who wait, if so many sessions have ended, ever, and fewer had when this was last asked:
+    /// whoever is still not let in must be kept, in the same order.
+    pub(super) fn retry(&mut self, departures: u64) -> VecDeque<Waiting<S>> {
         if self.callers.is_empty() || self.tried_at.replace(departures) == Some(departures) {
             return VecDeque::new();
         }
@@ -102,13 +81,18 @@ impl<S> Pending<S> {
         self.callers.drain(..).map(|waiting| waiting.caller).collect()
     }
 
-    /// Is not woken any more if nobody waits. Says when a grace ends next.
-    pub(super) fn settle(&mut self) -> Option<Now> {
-        if self.registered && self.callers.is_empty() {
-            self.registered = false;
-            self.census.stop_waiting(&self.wake);
-            self.callers.shrink_to(0);
-        }
+    /// Nobody knows whether a session has ended since they were tried.
+    pub(super) fn try_again(&mut self) {
+        self.tried_at = None;
+    }
+
+    /// When a grace ends next; `None` if nobody waits.
+    pub(super) fn next_due(&self) -> Option<Now> {
         self.callers.front().map(|waiting| waiting.until)
+    }
+
+    /// Gives back the room of those who do not wait any more.
+    pub(super) fn trim(&mut self) {
+        self.callers.shrink_to(0);
     }
 }

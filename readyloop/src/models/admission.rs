@@ -7,6 +7,7 @@ use loom::thread::spawn;
 
 use crate::census::Census;
 use crate::limits::Limits;
+use crate::sync::{AtomicU64, Ordering};
 use crate::wake::Wake;
 
 use super::{Reader, Until, explore, join};
@@ -77,6 +78,51 @@ fn two_callers_on_two_threads_get_the_places_of_two_sessions() {
             admit(&census, &Reader::new());
             join([ends, other]);
             assert!(census.len() == 2 && !census.enter(0, IP));
+        });
+    }
+}
+
+/// As a listener that has found no descriptor does it.
+fn wait_for_descriptor(census: &Census, free: &AtomicU64, reader: &Reader) {
+    let wake: Arc<dyn Wake> = reader.bell.clone();
+    let mut tried_at = None;
+    let mut registered = false;
+    loop {
+        let closed = census.closed();
+        if tried_at.replace(closed) != Some(closed) && free.swap(0, Ordering::AcqRel) > 0 {
+            break;
+        }
+        if !registered {
+            census.wait(&wake);
+            registered = true;
+            continue;
+        }
+        while !reader.wait(Until::Rung) {}
+    }
+    if registered {
+        census.stop_waiting(&wake);
+    }
+}
+
+/// A listener rests for want of a descriptor, and one is closed meanwhile: a session's, or that of a
+/// caller who was hung up on. All interleavings.
+#[test]
+fn a_listener_that_rests_gets_the_descriptor_that_is_closed() {
+    for was_let_in in [true, false] {
+        explore(None, move || {
+            let census = Arc::new(Census::new(1, &Limits::default()));
+            let free = Arc::new(AtomicU64::new(0));
+            assert!(!was_let_in || census.enter(0, IP));
+            let ends = {
+                let (census, free) = (census.clone(), free.clone());
+                spawn(move || {
+                    free.fetch_add(1, Ordering::Release);
+                    if was_let_in { census.leave(0, IP) } else { census.refused() }
+                })
+            };
+            wait_for_descriptor(&census, &free, &Reader::new());
+            join([ends]);
+            assert_eq!((census.len(), census.closed()), (0, 1));
         });
     }
 }

@@ -6,7 +6,7 @@ use crate::context::Peer;
 use crate::host::Host;
 use crate::id::{SessionId, Token};
 use crate::kernel::{Farewell, Interest, Kernel};
-use crate::listeners::Caller;
+use crate::listeners::{Caller, Round};
 use crate::recv::Remainder;
 use crate::session::Phase;
 
@@ -19,7 +19,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// wait.
     pub(super) fn accept(&mut self, number: usize) {
         self.admit_waiting();
-        let mut round = self.listeners.begin(number);
+        if let Some(round) = self.listeners.begin(number) {
+            self.accept_round(round);
+        }
+    }
+
+    fn accept_round(&mut self, mut round: Round) {
         loop {
             let stats = &mut self.sessions.stats;
             let Some(caller) = self.listeners.next(&mut self.kernel, &mut round, stats) else {
@@ -38,14 +43,14 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    /// Serves the listeners whose rest is over, and the callers who wait.
+    /// Serves the listeners that have rested, and the callers who wait.
     #[cold]
     pub(super) fn tend_listeners(&mut self) {
         self.admit_waiting();
         let now = self.sessions.now;
         self.listeners.expire(&mut self.kernel, now, &mut self.sessions.stats);
-        for number in self.listeners.take_rested(&mut self.kernel, now) {
-            self.accept(number);
+        for round in self.listeners.take_rested(now) {
+            self.accept_round(round);
         }
     }
 
@@ -68,8 +73,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn receive(&mut self, caller: Caller<K::Socket>) {
         let Caller { socket, address, listener } = caller;
         if self.stage != Stage::Running {
-            self.sessions.dismiss(address.ip());
-            return self.kernel.close(socket, Farewell::Finish);
+            self.kernel.close(socket, Farewell::Finish);
+            return self.sessions.dismiss(address.ip());
         }
         let id = self.sessions.insert(Phase::Open, address.ip());
         if let Err(errno) = self.kernel.watch(&socket, Token::session(id), Interest::READ) {

@@ -23,7 +23,7 @@ use crate::id::Source;
 use crate::incident::Incident;
 use crate::kernel::{Farewell, Kernel};
 use crate::letter::Letter;
-use crate::listeners::{Caller, Listeners};
+use crate::listeners::{Caller, Listeners, Round};
 use crate::mailbox::Mailbox;
 use crate::report::Report;
 use crate::stats::Stats;
@@ -239,12 +239,12 @@ impl<K: Kernel> Acceptor<K> {
         }
     }
 
-    /// Serves the listeners whose rest is over, and the callers who wait.
+    /// Serves the listeners that have rested, and the callers who wait.
     fn tend_listeners(&mut self) {
         self.admit_waiting();
         self.listeners.expire(&mut self.kernel, self.now, &mut self.stats);
-        for number in self.listeners.take_rested(&mut self.kernel, self.now) {
-            self.accept(number);
+        for round in self.listeners.take_rested(self.now) {
+            self.accept_round(round);
         }
     }
 
@@ -272,7 +272,12 @@ impl<K: Kernel> Acceptor<K> {
     /// wait.
     fn accept(&mut self, number: usize) {
         self.admit_waiting();
-        let mut round = self.listeners.begin(number);
+        if let Some(round) = self.listeners.begin(number) {
+            self.accept_round(round);
+        }
+    }
+
+    fn accept_round(&mut self, mut round: Round) {
         while let Some(caller) = self.listeners.next(&mut self.kernel, &mut round, &mut self.stats)
         {
             match self.admit(&caller) {
@@ -304,8 +309,8 @@ impl<K: Kernel> Acceptor<K> {
     fn hand_over(&mut self, caller: Caller<K::Socket>, reactor: usize) {
         // Not bounded by the mailbox: whoever is in it has passed the census, which is.
         if let Err(caller) = self.callers[reactor].post_always(caller) {
-            self.census.leave(reactor as u8, caller.address.ip());
             self.kernel.close(caller.socket, Farewell::Finish);
+            self.census.leave(reactor as u8, caller.address.ip());
         }
     }
 

@@ -260,8 +260,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn close_mailboxes(&mut self) {
         self.letters.close();
         for caller in self.callers.close() {
-            self.sessions.dismiss(caller.address.ip());
             self.kernel.close(caller.socket, Farewell::Finish);
+            self.sessions.dismiss(caller.address.ip());
         }
     }
 }

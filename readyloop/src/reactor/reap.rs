@@ -25,7 +25,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     fn reap_one(&mut self, id: SessionId) {
         let name = self.sessions.name(id);
-        let Some(mut session) = self.sessions.remove(id) else { return };
+        let Some((mut session, ip)) = self.sessions.remove(id) else { return };
         let Some(reason) = session.reason() else { return };
         self.sessions.stats.closed[reason.kind()] += 1;
         let farewell = farewell(&session, reason);
@@ -34,6 +34,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Link::Open(mut link) => {
                 link.remainder.clear(&mut self.sessions.stock.pool);
                 self.kernel.close(link.socket, farewell);
+                self.sessions.dismiss(ip);
                 let state = link.session;
                 self.guard(id, |host, sessions| host.close(sessions, (id, name), state, reason));
                 return;
@@ -41,6 +42,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Link::Bare(socket) => self.kernel.close(socket, farewell),
             Link::Vacant => {}
         }
+        self.sessions.dismiss(ip);
         if self.dialled.remove(&id).is_some() || self.sessions.give_up_dial(id) {
             self.guard(id, |host, sessions| host.connect_failed(sessions, name, reason));
         }

@@ -193,7 +193,7 @@ impl Sessions {
         self.census.enter(self.reactor, ip)
     }
 
-    /// A caller that was let in is gone before it became a session.
+    /// Who was let in is gone, and the socket is closed: whoever waits for that finds a descriptor.
     pub fn dismiss(&mut self, ip: Option<IpAddr>) {
         self.census.leave(self.reactor, ip);
     }
@@ -538,15 +538,15 @@ impl Sessions {
         }
     }
 
-    /// Takes a dead session out of the table, with all its timers; its id is stale from now on.
-    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+    /// Takes a dead session out of the table, with all its timers; its id is stale from now on. Who was
+    /// behind it must be dismissed once the socket is closed.
+    pub fn remove(&mut self, id: SessionId) -> Option<(Session, Option<IpAddr>)> {
         self.leave_all(id);
         let mut session = self.slab.remove(key(id))?;
         self.wheel.cancel_all(&mut session.timers);
         self.names.forget(id);
         let ip = self.origins.get_mut(id.index()).and_then(Option::take);
-        self.census.leave(self.reactor, ip);
-        Some(session)
+        Some((session, ip))
     }
 
     /// Whether something was left to do that no event will announce.

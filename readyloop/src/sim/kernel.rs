@@ -166,13 +166,18 @@ impl World {
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
         self.meanwhile();
         self.note('a', listener.0 as u64);
+        // accept4(2) asks for a descriptor before it looks at the backlog, so this comes also when
+        // nobody waits.
         if self.descriptors_missing > 0 {
             self.descriptors_missing -= 1;
-            return self.exhausted(listener, Errno::MFILE);
+            return Accept::Exhausted(Errno::MFILE);
+        }
+        if self.open_sockets() >= self.sockets_max {
+            return Accept::Exhausted(Errno::MFILE);
         }
         if self.chance(|faults| faults.accept_exhausted) {
-            let errno = [Errno::MFILE, Errno::NFILE, ENOBUFS, Errno::NOMEM][self.rng.below(4)];
-            return self.exhausted(listener, errno);
+            let errnos = [Errno::MFILE, Errno::NFILE, ENOBUFS, Errno::NOMEM];
+            return Accept::Exhausted(errnos[self.rng.below(4)]);
         }
         let Some(link) = self.listeners[listener.0].backlog.pop_front() else {
             return Accept::Empty;
@@ -187,17 +192,15 @@ impl World {
         Accept::Socket(SimSocket { index, link }, address)
     }
 
-    /// accept4(2) asks for a descriptor before it looks at the backlog, so this comes also when
-    /// nobody waits.
-    fn exhausted(&mut self, listener: &SimListener, errno: Errno) -> Accept<SimSocket> {
-        let mut refused = false;
+    fn refuse(&mut self, listener: &SimListener) -> bool {
+        self.note('R', listener.0 as u64);
         if !self.chance(|faults| faults.reserve_missing)
             && let Some(link) = self.listeners[listener.0].backlog.pop_front()
         {
             self.drop_caller(link, false);
-            refused = true;
+            return true;
         }
-        Accept::Exhausted { errno, refused }
+        false
     }
 
     fn watch_of(&mut self, socket: &SimSocket) -> &mut Option<Watch> {
@@ -290,6 +293,10 @@ impl Kernel for Sim {
         self.call(|calls| &mut calls.accepts).accept(listener)
     }
 
+    fn refuse(&mut self, listener: &SimListener) -> bool {
+        self.world().refuse(listener)
+    }
+
     fn close_listener(&mut self, listener: SimListener) {
         let mut world = self.call(|calls| &mut calls.closes);
         world.note('L', listener.0 as u64);
@@ -306,6 +313,9 @@ impl Kernel for Sim {
         let mut world = self.call(|calls| &mut calls.connects);
         if world.chance(|faults| faults.connect_refused) {
             return Err(ENETUNREACH);
+        }
+        if world.open_sockets() >= world.sockets_max {
+            return Err(Errno::MFILE);
         }
         // The link must know its socket, and the socket its link: the link's number is the next
         // one.

@@ -229,7 +229,13 @@ impl Net {
 
     /// How many of the server's sockets are open; listeners are not counted.
     pub fn open_sockets(&self) -> usize {
-        self.world.borrow().sockets.iter().flatten().count()
+        self.world.borrow().open_sockets()
+    }
+
+    /// From now on the process can have so many sockets open (`RLIMIT_NOFILE`), accepted and dialled;
+    /// those that are open stay open.
+    pub fn limit_descriptors(&self, sockets_max: usize) {
+        self.world.borrow_mut().sockets_max = sockets_max;
     }
 
     /// The next `accepts` accepts find that the process is out of descriptors (`EMFILE`), whether

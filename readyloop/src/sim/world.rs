@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) dialled: VecDeque<u64>,
     /// How many accepts will still find no descriptor.
     pub(super) descriptors_missing: usize,
+    /// How many sockets the process can have open (`RLIMIT_NOFILE`); listeners are not counted.
+    pub(super) sockets_max: usize,
     /// Time does not jump to a timeout while the test settles the net.
     pub(super) held: bool,
     /// What the test does while a kernel sleeps.
@@ -73,6 +75,7 @@ impl World {
             listeners: Vec::new(),
             dialled: VecDeque::new(),
             descriptors_missing: 0,
+            sockets_max: usize::MAX,
             held: false,
             hook: None,
             hook_runs: false,
@@ -143,6 +146,10 @@ impl World {
         }
         self.sockets.push(socket);
         (self.sockets.len() - 1) as u32
+    }
+
+    pub(super) fn open_sockets(&self) -> usize {
+        self.sockets.iter().flatten().count()
     }
 
     /// Frees a descriptor; what was in flight on its link goes on without it.

@@ -137,17 +137,6 @@ impl Linux {
         self.signals = Some(signals);
         Ok(())
     }
-
-    /// Takes the first caller with the reserve descriptor, and hangs up on it.
-    fn refuse(&mut self, listener: &Listener) -> bool {
-        if self.reserve.take().is_none() {
-            self.reserve = open_reserve().ok();
-            return false;
-        }
-        let refused = retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)).is_ok();
-        self.reserve = open_reserve().ok();
-        refused
-    }
 }
 
 /// Whether the poller can tell in this way.
@@ -294,12 +283,20 @@ impl Kernel for Linux {
                 | RustixErrno::OPNOTSUPP
                 | RustixErrno::NETUNREACH),
             ) => Accept::Skipped(plain_errno(errno)),
-            Err(errno @ (RustixErrno::MFILE | RustixErrno::NFILE)) => {
-                Accept::Exhausted { errno: plain_errno(errno), refused: self.refuse(listener) }
-            }
-            // ENOBUFS, ENOMEM, and whatever else may come: a rest cures it or costs little.
-            Err(errno) => Accept::Exhausted { errno: plain_errno(errno), refused: false },
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else may come: a rest cures it or costs
+            // little.
+            Err(errno) => Accept::Exhausted(plain_errno(errno)),
         }
+    }
+
+    fn refuse(&mut self, listener: &Listener) -> bool {
+        if self.reserve.take().is_none() {
+            self.reserve = open_reserve().ok();
+            return false;
+        }
+        let refused = retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)).is_ok();
+        self.reserve = open_reserve().ok();
+        refused
     }
 
     fn close_listener(&mut self, listener: Listener) {

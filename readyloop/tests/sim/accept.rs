@@ -73,27 +73,39 @@ fn callers_from_one_address_are_limited_and_others_are_not() {
 }
 
 #[test]
-fn without_descriptors_a_caller_is_refused_and_the_listener_rests_and_recovers() {
+fn without_descriptors_a_caller_is_refused_when_the_listener_has_rested_and_it_recovers() {
+    let rest = Limits::default().listener_rest;
     for trigger in BOTH {
         let mut world = World::new(trigger, Limits::default(), echo());
         let (inside, _) = world.caller();
-        world.net.refuse_descriptors(1);
+        world.net.limit_descriptors(1);
         let refused = world.net.connect(0);
+        // While the listener rests a caller waits and wakes nobody: `settle` would not come to
+        // rest.
         world.settle();
-        assert_eq!(refused.end(), Some(End::Finished), "{trigger:?}");
+        assert!(refused.is_waiting(), "{trigger:?}");
         let stats = world.reactor.stats();
-        assert_eq!((stats.refused_by_descriptors, stats.listener_rests), (1, 1));
+        assert_eq!((stats.refused_by_descriptors, stats.listener_rests), (0, 1));
         inside.send(&framed(b"hello"));
         world.settle();
         assert_eq!(inside.received(), framed(b"hello"), "those inside are served meanwhile");
-        // While the listener rests a caller waits and wakes nobody: `settle` would not come to
-        // rest.
+        let began = world.net.now();
+        world.turn_while(|_| refused.is_waiting());
+        assert!(world.net.now().since(began) <= rest, "{trigger:?}");
+        world.settle();
+        assert_eq!(refused.end(), Some(End::Finished), "{trigger:?}");
+        let stats = world.reactor.stats();
+        assert_eq!((stats.refused_by_descriptors, stats.listener_rests), (1, 2));
+        // Nothing of ours ends, and there is room again.
+        world.net.limit_descriptors(2);
         let patient = world.net.connect(0);
         world.settle();
         assert!(patient.is_waiting(), "{trigger:?}");
         let began = world.net.now();
         world.turn_while(|_| patient.is_waiting());
-        assert!(world.net.now().since(began) <= Limits::default().listener_rest, "{trigger:?}");
+        assert!(world.net.now().since(began) <= rest, "{trigger:?}");
+        world.settle();
+        assert_eq!(patient.end(), None, "{trigger:?}");
     }
 }
 
@@ -371,10 +383,11 @@ fn those_who_wait_do_not_keep_descriptors_that_others_need() {
         let clients = [0, 1].map(|_| world.net.connect_from(0, home()));
         world.settle();
         assert_eq!(world.net.open_sockets(), 2);
-        world.net.refuse_descriptors(1);
-        world.net.connect(0);
+        world.net.limit_descriptors(2);
+        let other = world.net.connect(0);
         world.settle();
-        assert_eq!((clients[1].end(), world.net.open_sockets()), (Some(End::Finished), 1));
+        assert_eq!((clients[1].end(), other.is_waiting()), (Some(End::Finished), false));
+        assert_eq!((other.end(), world.net.open_sockets()), (None, 2));
     }
 }
 

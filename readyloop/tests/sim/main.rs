@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accept;
+mod accept_descriptors;
 mod bytes;
 mod chaos;
 mod connect;

@@ -86,7 +86,7 @@ fn a_hook_that_panics_costs_no_session_and_no_thread() {
         for (nth, client) in clients.iter().enumerate() {
             client.send(&framed(if nth % 2 == 0 { b"bomb" } else { b"fine" }));
         }
-        town.net.refuse_descriptors(1);
+        town.net.limit_descriptors(0);
         town.net.connect(0);
         town.settle();
         for (nth, client) in clients.iter().enumerate() {

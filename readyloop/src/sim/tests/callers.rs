@@ -49,13 +49,29 @@ fn without_descriptors_accepts_fail_and_the_reserve_refuses_one_caller_each() {
     let (first, second) = (bench.net.connect(0), bench.net.connect(0));
     bench.net.refuse_descriptors(1);
     let accept = bench.kernel.accept(&bench.listener);
-    assert!(matches!(accept, Accept::Exhausted { errno: Errno::MFILE, refused: true }));
+    assert!(matches!(accept, Accept::Exhausted(Errno::MFILE)));
+    assert!(first.is_waiting() && bench.kernel.refuse(&bench.listener));
     bench.events();
     assert_eq!((first.end(), second.end()), (Some(End::Finished), None));
     bench.accept();
     bench.net.refuse_descriptors(1);
     let accept = bench.kernel.accept(&bench.listener);
-    assert!(matches!(accept, Accept::Exhausted { refused: false, .. }), "nobody was there");
+    assert!(matches!(accept, Accept::Exhausted(Errno::MFILE)));
+    assert!(!bench.kernel.refuse(&bench.listener), "nobody was there");
+}
+
+#[test]
+fn a_process_has_so_many_sockets_and_one_that_is_closed_makes_room() {
+    let mut bench = Bench::new(Trigger::Level);
+    bench.net.limit_descriptors(1);
+    let _callers = [bench.net.connect(0), bench.net.connect(0)];
+    let socket = bench.accept();
+    let accept = bench.kernel.accept(&bench.listener);
+    assert!(matches!(accept, Accept::Exhausted(Errno::MFILE)));
+    let route = somewhere().into();
+    assert_eq!(bench.kernel.connect(&route).err(), Some(Errno::MFILE));
+    bench.kernel.close(socket, Farewell::Finish);
+    bench.accept();
 }
 
 #[test]
@@ -65,7 +81,7 @@ fn without_a_reserve_the_caller_stays_in_the_backlog() {
     let caller = bench.net.connect(0);
     bench.net.refuse_descriptors(1);
     let accept = bench.kernel.accept(&bench.listener);
-    assert!(matches!(accept, Accept::Exhausted { refused: false, .. }));
+    assert!(matches!(accept, Accept::Exhausted(_)) && !bench.kernel.refuse(&bench.listener));
     assert!(caller.is_waiting());
     bench.accept();
 }

@@ -62,7 +62,10 @@ impl Echo {
                 }
                 Accept::Skipped(_) => self.refused += 1,
                 Accept::Empty => return,
-                Accept::Exhausted { refused, .. } => return self.refused += usize::from(refused),
+                Accept::Exhausted(_) => {
+                    let refused = self.bench.kernel.refuse(&self.bench.listener);
+                    return self.refused += usize::from(refused);
+                }
             }
         }
     }
