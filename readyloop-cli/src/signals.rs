@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use readyloop::stop_signals;
 use signal_hook::low_level::{exit, pipe};
 use tracing::warn;
 
@@ -20,14 +20,14 @@ use crate::log;
 /// What the reactors have to cut off their sessions, after a second signal.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// From now on a second SIGINT or SIGTERM ends the program, if not by itself then after a moment; a
+/// From now on a second SIGINT, SIGTERM or SIGHUP ends the program, if not by itself then after a moment; a
 /// third one ends it at once.
 ///
 /// # Errors
 /// When descriptors have run out, or no thread can be had.
 pub fn end_at_the_second() -> io::Result<()> {
     let (signals, sender) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM] {
+    for signal in stop_signals() {
         pipe::register(signal, sender.try_clone()?)?;
     }
     thread::Builder::new().name("readyloop-signals".to_string()).spawn(move || watch(signals))?;

@@ -167,5 +167,5 @@ pub use readiness::Trigger;
 pub use report::Report;
 pub use server::{Accepting, Builder, Server, Topology};
 pub use stats::Stats;
-pub use sys::{FdTables, KeepAlive, Poller, SocketOptions};
+pub use sys::{FdTables, KeepAlive, Poller, SocketOptions, stop_signals};
 pub use wheel::TimerId;

@@ -101,8 +101,28 @@ impl Server {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
         };
-        let mut server =
-            Server::spawn(&mut command(&[&["serve", service], listen, options].concat()));
+        Server::ready(&mut command(&[&["serve", service], listen, options].concat()))
+    }
+
+    /// Starts it by a program that prepares its process, on a free port.
+    #[track_caller]
+    pub fn start_under(program: &str, service: &str, options: &[&str]) -> Server {
+        let mut command = Command::new(program);
+        command.args([
+            env!("CARGO_BIN_EXE_readyloop"),
+            "serve",
+            service,
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        command.args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::ready(&mut command)
+    }
+
+    #[track_caller]
+    fn ready(command: &mut Command) -> Server {
+        let mut server = Server::spawn(command);
         let stdout = server.stdout.as_mut().unwrap();
         assert!(is_ready(stdout.get_ref(), PollFlags::IN, DEADLINE), "it is never ready");
         stdout.read_line(&mut server.ready).unwrap();

@@ -213,9 +213,10 @@ impl Builder {
         self
     }
 
-    /// Drains on SIGINT and SIGTERM; the second one stops at once. Signals belong to the whole
-    /// process, so this is asked for and never assumed. When the server has ended, the two signals
-    /// are ignored: what they did before is not restored.
+    /// Drains on the [`stop_signals`](crate::stop_signals): SIGINT, SIGTERM, and SIGHUP unless it was
+    /// ignored when the process began; the second one stops at once. Signals belong to the whole
+    /// process, so this is asked for and never assumed. When the server has ended, they are ignored:
+    /// what they did before is not restored.
     ///
     /// [`Server::run`] joins its threads, so it waits for a handler that does not return, however
     /// many signals come; where handlers run in place, nobody hears them meanwhile. A program that

@@ -56,6 +56,7 @@ pub use poller::Poller;
 use poller::{InterestList, ReadyList};
 use select::Select;
 use signals::Signals;
+pub use signals::stop_signals;
 pub use threads::FdTables;
 pub use wake::Waker;
 
@@ -123,7 +124,7 @@ impl Linux {
         })
     }
 
-    /// From now on SIGINT and SIGTERM arrive as [`Token::SIGNALS`] and no longer end the process.
+    /// From now on the [`stop_signals`] arrive as [`Token::SIGNALS`] and no longer end the process.
     ///
     /// # Errors
     /// Descriptors that have run out.

@@ -22,8 +22,8 @@ fn ends_well(server: Server) -> String {
 }
 
 #[test]
-fn either_signal_ends_an_idle_server() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn each_signal_ends_an_idle_server() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         for poller in ["epoll", "poll", "select"] {
             let server = Server::start("echo", &["--poller", poller]);
             server.signal(signal);
@@ -34,7 +34,7 @@ fn either_signal_ends_an_idle_server() {
 
 #[test]
 fn an_open_session_hears_the_end_and_the_server_ends() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let server = Server::start("echo", &NEVER);
         let stream = server.connect();
         ping(&stream);
@@ -43,6 +43,19 @@ fn an_open_session_hears_the_end_and_the_server_ends() {
         drop(stream);
         assert_eq!(ends_well(server), "");
     }
+}
+
+#[test]
+fn a_server_that_is_to_outlive_its_terminal_does() {
+    let server = Server::start_under("nohup", "echo", &["--topology", "multi", "--reactors", "2"]);
+    let stream = server.connect();
+    ping(&stream);
+    server.signal(Signal::HUP);
+    ping(&stream);
+    ping(&server.connect());
+    drop(stream);
+    server.signal(Signal::TERM);
+    assert!(!ends_well(server).contains("drain"));
 }
 
 #[test]
@@ -117,7 +130,9 @@ fn stuck_session(server: &Server) -> TcpStream {
 
 #[test]
 fn a_second_signal_ends_the_server_at_once_whoever_does_not_read() {
-    for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
+    let pairs =
+        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::HUP, Signal::TERM)];
+    for (first, second) in pairs {
         let mut server = Server::start("echo", &["-v", "--drain-timeout", "1h"]);
         let mut stuck = stuck_session(&server);
         server.signal(first);
@@ -159,8 +174,12 @@ fn wait_until_busy(server: &Server) {
 
 #[test]
 fn a_second_signal_ends_the_program_also_when_a_handler_never_returns() {
-    let topologies: [&[&str]; 3] = [&["single"], &["multi", "--reactors", "2"], &["workers"]];
-    for topology in topologies {
+    let ways: [(&[&str], Signal); 3] = [
+        (&["single"], Signal::INT),
+        (&["multi", "--reactors", "2"], Signal::HUP),
+        (&["workers"], Signal::INT),
+    ];
+    for (topology, second) in ways {
         let options = [&["--handler-cost", "1h", "--topology"], topology].concat();
         let server = Server::start("echo", &options);
         let mut stream = server.connect();
@@ -169,7 +188,7 @@ fn a_second_signal_ends_the_program_also_when_a_handler_never_returns() {
         let begin = Instant::now();
         // Two of the same could become one (signal(7)).
         server.signal(Signal::TERM);
-        server.signal(Signal::INT);
+        server.signal(second);
         assert!(ends_well(server).contains("ended without handlers that do not return"));
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
