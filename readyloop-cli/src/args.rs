@@ -27,7 +27,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a ready-made service until SIGTERM or SIGINT
+    /// Run a ready-made service until SIGTERM, SIGINT or SIGHUP
     #[command(subcommand)]
     Serve(Service),
     /// Ask a server for as long as is said, and tell how fast it answered
@@ -63,7 +63,8 @@ pub struct CompareOptions {
     pub active: u32,
 
     /// For how long each point is measured
-    #[arg(long, value_name = "DUR", default_value_t = Span(Duration::from_secs(2)))]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
+    #[arg(default_value_t = Span(Duration::from_secs(2)))]
     pub duration: Span,
 
     /// How often each point is measured
@@ -121,6 +122,9 @@ counts from then (open loop); a thread does not sleep then.
 BYTES is 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB. DUR is 500us, 5ms, 2s, 1m or 1h.
 Exit status: 0 measured, 1 the server did not answer, 2 the options must change.";
 
+/// More than any machine could ask in a second; what is due and not asked is remembered.
+const RATE_MAX: i64 = 10_000_000;
+
 /// What `bench echo` is told.
 #[derive(clap::Args)]
 pub struct BenchEcho {
@@ -160,11 +164,12 @@ pub struct BenchOptions {
     pub pipeline: u32,
 
     /// For how long to measure, when all sessions are open
-    #[arg(long, value_name = "DUR", default_value_t = Span(Duration::from_secs(10)))]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
+    #[arg(default_value_t = Span(Duration::from_secs(10)))]
     pub duration: Span,
 
     /// Requests that are due in each second, on all sessions [default: as many as are answered]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
     pub rate: Option<u32>,
 
     /// Threads that ask [default: as many as RLIMIT_NOFILE demands for the sessions]
@@ -207,7 +212,8 @@ BYTES is 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB. DUR is 500us, 5ms, 2s, 1m 
 
 When callers can connect, one line on standard output says where:
   serving echo on 127.0.0.1:7000 (single, epoll, level)
-SIGTERM or SIGINT drains and then stops; a second one stops at once.
+SIGTERM, SIGINT or SIGHUP drains and then stops; a second one stops at once. A SIGHUP that was ignored
+at the start (nohup) stays ignored.
 Exit status: 0 stopped as asked, 1 cannot start or go on, 2 the options must change.";
 
 /// What `serve echo` is told.
@@ -280,7 +286,8 @@ pub struct RoomsOptions {
     pub max_rooms_per_session: u32,
 
     /// The longest name, of a person or of a room
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(24), help_heading = "Rooms")]
+    #[arg(long, value_name = "BYTES", value_parser = units::size, default_value_t = Bytes(24))]
+    #[arg(help_heading = "Rooms")]
     pub max_name: Bytes,
 
     /// Lines that a room remembers
@@ -303,8 +310,8 @@ pub struct RoomsOptions {
     pub burst: u32,
 
     /// Ask a session that was silent for so long whether it is there; after twice as long, it is not
-    #[arg(long, value_name = "DUR", default_value_t = Span(Duration::from_secs(30)))]
-    #[arg(help_heading = "Rooms")]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
+    #[arg(default_value_t = Span(Duration::from_secs(30)), help_heading = "Rooms")]
     pub heartbeat: Span,
 
     /// What becomes of lines for a member that does not read them: it misses them, or is closed
@@ -440,16 +447,19 @@ pub struct LimitOptions {
     #[arg(long, value_name = "BYTES")]
     pub max_frame: Option<Bytes>,
 
-    /// How long a session may send nothing and take nothing [default: no limit]
-    #[arg(long, value_name = "DUR")]
+    /// How long a session may send nothing and take nothing. Time does not count in which the server
+    /// does not read the session (its queue is over the high mark, its handler is busy on a worker),
+    /// nor in which bytes wait for the peer, for which there is --write-timeout [default: no limit]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
     pub idle_timeout: Option<Span>,
 
-    /// How long a session's first frame may take to arrive [default: no limit]
-    #[arg(long, value_name = "DUR")]
+    /// How long a session's first frame may take to arrive; time in which the server does not read the
+    /// session does not count [default: no limit]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
     pub handshake_timeout: Option<Span>,
 
     /// How long a peer may take (almost) none of the bytes that wait for it
-    #[arg(long, value_name = "DUR")]
+    #[arg(long, value_name = "DUR", value_parser = units::time)]
     #[arg(default_value_t = Span(Limits::default().write_timeout.unwrap_or_default()))]
     pub write_timeout: Span,
 

@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::progress::Progress;
 use crate::topology::tables_per_reactor;
+use crate::units::Bytes;
 
 use firehose::Firehoses;
 use load::{Event, Load, Look, Pending, Plan, Start, histogram};
@@ -41,6 +42,7 @@ const ECHO_BYTES: usize = 64;
 pub fn run(bench: &Bench) -> Result<()> {
     let options = bench.options();
     let size = options.size.map(|bytes| bytes.0);
+    check_size(size.unwrap_or(ECHO_BYTES), options.pipeline)?;
     let what = bench.what();
     let report = match bench {
         Bench::Http(_) => measure(&what, options, Http::new(&options.target, size))?,
@@ -113,14 +115,29 @@ pub fn descriptors() -> (u64, usize) {
     (limit, each)
 }
 
+/// A thread that asks is a reactor, and a server has no more.
+pub const THREADS_MAX: usize = 255;
+
 /// How many threads hold so many sessions.
 fn threads(options: &BenchOptions) -> Result<usize> {
     let sessions = [options.sessions, options.firehose, options.idle];
     let sessions: usize = sessions.into_iter().map(|count| count as usize).sum();
     let (limit, each) = descriptors();
     let needed = sessions.div_ceil(each).max(1);
+    if needed > THREADS_MAX {
+        return Err(Error::settings(format!(
+            "--sessions, --idle and --firehose are {sessions} together, but {THREADS_MAX} threads hold \
+             at most {} (RLIMIT_NOFILE)",
+            each.saturating_mul(THREADS_MAX)
+        ))
+        .into());
+    }
     match options.threads.map(|threads| threads as usize) {
         None => Ok(needed),
+        Some(threads) if threads > THREADS_MAX => Err(Error::settings(format!(
+            "--threads {threads} are too many; make it at most {THREADS_MAX}"
+        ))
+        .into()),
         Some(threads) if threads >= needed => Ok(threads),
         Some(threads) => Err(Error::settings(format!(
             "--threads {threads} cannot hold {sessions} sessions, because a thread has {limit} \
@@ -128,6 +145,35 @@ fn threads(options: &BenchOptions) -> Result<usize> {
         ))
         .into()),
     }
+}
+
+/// The longest request, and all that are in flight on a session, in bytes: what our own limits take of
+/// an answer, and of what waits to be sent.
+const SIZE_MAX: usize = 8 << 20;
+const IN_FLIGHT_MAX: usize = 32 << 20;
+
+/// Room in bytes for what lies around a request's bytes.
+const AROUND_BYTES: usize = 256;
+
+/// What is in flight on a session has to fit its send queue.
+fn check_size(size: usize, pipeline: u32) -> Result<()> {
+    if size > SIZE_MAX {
+        let (size, most) = (Bytes(size), Bytes(SIZE_MAX));
+        return Err(Error::settings(format!(
+            "--size {size} is too large to be asked; make it at most {most}"
+        ))
+        .into());
+    }
+    let most = IN_FLIGHT_MAX / (size + AROUND_BYTES);
+    if pipeline as usize > most {
+        return Err(Error::settings(format!(
+            "--pipeline {pipeline} requests of --size {} do not fit what a session may have in \
+             flight; make --pipeline at most {most}",
+            Bytes(size)
+        ))
+        .into());
+    }
+    Ok(())
 }
 
 fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Report> {
@@ -165,9 +211,10 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         let watched = watching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ran.map_err(Failure::from).and(watched)
     })?;
-    let mut latencies = histogram();
+    let (mut latencies, mut unanswered_for) = (histogram(), Duration::ZERO);
     for each in collected.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        latencies.add(each).expect("all have the same bounds");
+        latencies.add(&each.latencies).expect("all have the same bounds");
+        unanswered_for = unanswered_for.max(each.unanswered_for);
     }
     let counters = &plan.counters;
     Ok(Report {
@@ -187,6 +234,7 @@ fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Repor
         sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
         received_bytes: counters.received_bytes.load(Ordering::Relaxed),
         latencies,
+        unanswered_for,
         server: watched.server,
         cut_short: watched.cut_short,
     })

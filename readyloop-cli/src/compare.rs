@@ -92,7 +92,7 @@ const SPREAD: f64 = 1.15;
 fn points(options: &CompareOptions) -> Result<Vec<Point>> {
     let (_, each) = bench::descriptors();
     let demanded = |idle: u32| {
-        let sessions = (idle + options.active) as usize;
+        let sessions = idle as usize + options.active as usize;
         if sessions <= each { 1 } else { (sessions as f64 * SPREAD / each as f64).ceil() as usize }
     };
     let mut idle = options.idle.clone();
@@ -103,6 +103,15 @@ fn points(options: &CompareOptions) -> Result<Vec<Point>> {
         return Err(Error::settings(format!(
             "--reactors {asked} do not have the descriptors for all sessions; they take {most} \
              (RLIMIT_NOFILE)"
+        ))
+        .into());
+    }
+    let threads = asked.unwrap_or(most);
+    if threads > bench::THREADS_MAX {
+        let option = if asked.is_some() { "--reactors" } else { "--idle and --active" };
+        return Err(Error::settings(format!(
+            "{option} would take {threads} reactors, but a server has at most {}",
+            bench::THREADS_MAX
         ))
         .into());
     }

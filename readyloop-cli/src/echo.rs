@@ -104,7 +104,10 @@ fn longest_frame(framing: Framing, asked: Option<Bytes>) -> Result<usize> {
              use a wider prefix, or at most {}",
             Bytes(spelled)
         ))),
-        Some(asked) => Ok(asked.0),
+        Some(asked) => {
+            serve::check_that_a_frame_has_room(asked.0, 1, "a byte")?;
+            Ok(asked.0)
+        }
         None => Ok(spelled.min(FRAME_BYTES_MAX)),
     }
 }

@@ -27,7 +27,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use readyloop::{CloseReason, Context, Handler, Peer, Result};
+use readyloop::{CloseReason, Context, Error, Handler, Peer, Result};
 use readyloop_protocols::resp::{
     Arguments, Commands, Reply, UNBALANCED_QUOTES, is_inline, write_as_array,
 };
@@ -65,6 +65,8 @@ pub fn serve(options: &KvOptions) -> Result<()> {
         reply_bytes_max: limits.send_max_bytes.saturating_sub(limits.send_high_bytes),
         memory_bytes_max: options.max_memory.map(|bytes| bytes.0),
     };
+    serve::check_that_a_frame_has_room(command_bytes_max, SHORTEST_SET.len(), "SET k v")?;
+    check_that_a_key_has_room(bounds.memory_bytes_max)?;
     let what = format!("a value of --max-frame {}", Bytes(command_bytes_max));
     let longest = command_bytes_max.saturating_add(WRAPPING_BYTES_MAX);
     serve::check_that_an_answer_fits(&limits, longest, &what)?;
@@ -78,6 +80,22 @@ pub fn serve(options: &KvOptions) -> Result<()> {
             Logged(Kv { store, server: server.clone(), out: Vec::new() })
         }
     })
+}
+
+/// A command with which something can be kept.
+const SHORTEST_SET: &str = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+
+/// What a key takes besides itself and its value is more than nothing; and in Redis, zero is no limit.
+fn check_that_a_key_has_room(memory_bytes_max: Option<usize>) -> Result<()> {
+    const NEEDED: usize = 102;
+    match memory_bytes_max {
+        Some(bytes) if bytes < NEEDED => Err(Error::settings(format!(
+            "--max-memory {} has no room for one key; make it at least {NEEDED}, or leave it out for \
+             no limit",
+            Bytes(bytes)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What lies around a value in the longest command, and around it in an answer, in bytes.

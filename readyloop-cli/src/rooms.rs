@@ -75,6 +75,8 @@ pub const IDENTITY: Identity = Identity {
 };
 
 const LINE_BYTES_MAX: usize = 4 << 10;
+/// What a line has besides one name, at most, if it is not of free text: `NICK name token`.
+const LINE_BESIDE_NAME_BYTES: usize = "NICK  ".len() + 16;
 const PAGE: &str = include_str!("rooms/page.html");
 /// The page is one file: its own script and style, and a connection to where it came from.
 const PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -95,6 +97,10 @@ pub fn serve(options: &RoomsOptions) -> Result<()> {
     // A whole history is one answer.
     let what = format!("a room's --history-bytes {}", options.history_bytes);
     serve::check_that_an_answer_fits(&limits, bounds.memory.bytes_max, &what)?;
+    // The longest line that is not of free text, and that of the shortest text.
+    let longest = bounds.name_bytes_max.saturating_add(LINE_BESIDE_NAME_BYTES);
+    let what = format!("a line with a name of --max-name {}", options.max_name);
+    serve::check_that_a_frame_has_room(line_bytes_max, longest, &what)?;
     let manners = Manners {
         line_bytes_max,
         rate: Rate { per_second: options.rate, burst: options.burst },
@@ -224,10 +230,10 @@ impl Rooms {
             caller.too_fast = 0;
             return true;
         }
-        caller.too_fast += 1;
+        caller.too_fast = caller.too_fast.saturating_add(1);
         if caller.too_fast == 1 {
             self.refuse(Refusal::TooFast, context);
-        } else if caller.too_fast == self.manners.rate.burst + 1 {
+        } else if caller.too_fast == self.manners.rate.burst.saturating_add(1) {
             self.dismiss("BYE you are too fast\n", context);
         }
         false

@@ -54,6 +54,22 @@ pub fn check_that_an_answer_fits(limits: &Limits, answer_bytes: usize, what: &st
     )))
 }
 
+/// Frames must have room for what is said in them: `needed` bytes, for `what`.
+pub fn check_that_a_frame_has_room(
+    frame_bytes_max: usize,
+    needed: usize,
+    what: &str,
+) -> Result<()> {
+    if frame_bytes_max >= needed {
+        return Ok(());
+    }
+    Err(Error::settings(format!(
+        "--max-frame {} has no room for {what}; make it at least {}",
+        Bytes(frame_bytes_max),
+        Bytes(needed)
+    )))
+}
+
 /// Listens, also at the addresses for browsers, says so, and serves until it is stopped by a signal.
 /// `make` is told how to reach the server's sessions, and makes what makes a handler for each thread.
 pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(

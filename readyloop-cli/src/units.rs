@@ -95,6 +95,25 @@ pub fn count(text: &str) -> Result<u32, String> {
     count.ok_or_else(|| format!("not a whole number from 1 to {}", u32::MAX))
 }
 
+/// Reads a time that something may take, or waits for: with less than a millisecond, which is how
+/// exact timers are, there would be no time at all.
+pub fn time(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    match span.0 >= Duration::from_millis(1) {
+        true => Ok(span),
+        false => Err("too short; make it at least 1ms".to_string()),
+    }
+}
+
+/// Reads a size of at least one byte.
+pub fn size(text: &str) -> Result<Bytes, String> {
+    let bytes: Bytes = text.parse()?;
+    match bytes.0 > 0 {
+        true => Ok(bytes),
+        false => Err("too small; make it at least 1".to_string()),
+    }
+}
+
 /// Reads digits and a unit; says what is wrong with them.
 fn read(
     text: &str,
@@ -187,6 +206,16 @@ mod tests {
         for text in ["", "0", "-1", "1k", "4294967296"] {
             assert_eq!(count(text), Err("not a whole number from 1 to 4294967295".to_string()));
         }
+    }
+
+    #[test]
+    fn nothing_is_no_time_and_no_size() {
+        for text in ["0s", "0h", "999us"] {
+            assert_eq!(time(text), Err("too short; make it at least 1ms".to_string()), "{text}");
+        }
+        assert_eq!(time("1ms"), Ok(Span(Duration::from_millis(1))));
+        assert_eq!(size("0k"), Err("too small; make it at least 1".to_string()));
+        assert_eq!(size("1"), Ok(Bytes(1)));
     }
 
     #[test]

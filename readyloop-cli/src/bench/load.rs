@@ -148,6 +148,13 @@ struct Desk<W> {
     out: Vec<u8>,
 }
 
+/// What one thread has measured.
+pub struct Collected {
+    pub latencies: Histogram<u64>,
+    /// For how long the oldest request had waited at the end that was not answered.
+    pub unanswered_for: Duration,
+}
+
 /// The handler.
 pub struct Load<W: Wire> {
     plan: Arc<Plan>,
@@ -155,7 +162,9 @@ pub struct Load<W: Wire> {
     remote: Remote,
     thread: usize,
     latencies: Histogram<u64>,
-    collected: Arc<Mutex<Vec<Histogram<u64>>>>,
+    collected: Arc<Mutex<Vec<Collected>>>,
+    /// When a session was last over.
+    ended: Now,
     /// How many of this thread's sessions were dialled, and are open.
     dialled: usize,
     opened: usize,
@@ -176,7 +185,7 @@ impl<W: Wire> Load<W> {
         wire: W,
         remote: Remote,
         thread: usize,
-        collected: Arc<Mutex<Vec<Histogram<u64>>>>,
+        collected: Arc<Mutex<Vec<Collected>>>,
     ) -> Load<W> {
         let (busy, idle) = (plan.share(plan.busy, thread), plan.share(plan.idle, thread));
         let firehoses = plan.share(plan.firehoses.sessions, thread);
@@ -191,6 +200,7 @@ impl<W: Wire> Load<W> {
             thread,
             latencies,
             collected,
+            ended: Now::ZERO,
             dialled: 0,
             opened: 0,
             idle,
@@ -367,6 +377,11 @@ impl<W> Desk<W> {
         }
         pending
     }
+
+    /// When the oldest of those was due that were asked and not answered, on whatever session.
+    fn oldest_unanswered(&self) -> Option<Now> {
+        self.lines.iter().filter_map(|line| line.in_flight.front().copied()).min()
+    }
 }
 
 impl<W: Wire> Desk<W> {
@@ -450,7 +465,8 @@ impl<W: Wire> Handler for Load<W> {
         context.reset_timer(timer, REFILL);
     }
 
-    fn on_close(&mut self, role: Role, reason: CloseReason, _: &mut Context<'_>) {
+    fn on_close(&mut self, role: Role, reason: CloseReason, context: &mut Context<'_>) {
+        self.ended = context.now();
         let counters = &self.plan.counters;
         if counters.over.load(Ordering::Relaxed) {
             return;
@@ -484,8 +500,11 @@ impl<W: Wire> Handler for Load<W> {
 impl<W: Wire> Drop for Load<W> {
     /// Its thread has ended.
     fn drop(&mut self) {
+        let latencies = std::mem::replace(&mut self.latencies, histogram());
+        let oldest = lock(&self.desk).oldest_unanswered();
+        let unanswered_for = oldest.map_or(Duration::ZERO, |due| self.ended.since(due));
         let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
-        collected.push(std::mem::replace(&mut self.latencies, histogram()));
+        collected.push(Collected { latencies, unanswered_for });
     }
 }
 

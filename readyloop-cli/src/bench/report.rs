@@ -39,6 +39,8 @@ pub struct Report {
     pub received_bytes: u64,
     /// In nanoseconds.
     pub latencies: Histogram<u64>,
+    /// For how long the oldest request without an answer had waited at the end.
+    pub unanswered_for: Duration,
     /// Of the server, before and after, if it was named.
     pub server: Option<(u32, Usage, Usage)>,
     /// Why it ended early, if it did.
@@ -86,11 +88,25 @@ impl Report {
         self.pending.in_flight + self.pending.lost
     }
 
+    /// The longest that a request has waited for its answer, in nanoseconds; also one that never came.
+    pub fn longest(&self) -> u64 {
+        let unanswered_for = u64::try_from(self.unanswered_for.as_nanos()).unwrap_or(u64::MAX);
+        self.latencies.max().max(unanswered_for)
+    }
+
+    /// Whether the longest wait was in vain.
+    fn is_longest_unanswered(&self) -> bool {
+        self.longest() > self.latencies.max()
+    }
+
     /// Why the figures are not what was asked for, if they are not.
     pub fn fault(&self) -> Option<String> {
         match (&self.cut_short, self.answers, self.unanswered()) {
             (Some(why), ..) => Some(why.clone()),
             (None, 0, _) => Some("no answer came".to_string()),
+            (None, _, 0) if self.idle > 0 && self.idle_lost >= self.idle as u64 => {
+                Some(format!("all {} idle sessions were lost", grouped(self.idle_lost)))
+            }
             (None, _, 0) => None,
             (None, _, count) => Some(format!("{} requests were not answered", grouped(count))),
         }
@@ -102,7 +118,10 @@ impl Report {
         let latencies: serde_json::Map<String, Value> = PERCENTILES
             .iter()
             .map(|(name, percent)| (name.to_string(), json!(micros(self.percentile(*percent)))))
-            .chain([("max".to_string(), json!(micros(self.latencies.max())))])
+            .chain([
+                ("max".to_string(), json!(micros(self.longest()))),
+                ("max_is_unanswered".to_string(), json!(self.is_longest_unanswered())),
+            ])
             .collect();
         let server = self.server.as_ref().zip(self.server_cost());
         let server = server.map(|((pid, _, after), (user, system))| {
@@ -177,7 +196,8 @@ impl fmt::Display for Report {
         for (name, percent) in PERCENTILES {
             write!(f, " {name} {},", spelled(self.percentile(percent)))?;
         }
-        writeln!(f, " max {}", spelled(self.latencies.max()))?;
+        let unanswered = if self.is_longest_unanswered() { " and more (not answered)" } else { "" };
+        writeln!(f, " max {}{unanswered}", spelled(self.longest()))?;
         writeln!(
             f,
             "errors     {:>14} wrong answers, {} sessions lost, {} idle ones lost",
@@ -249,6 +269,7 @@ mod tests {
             sent_bytes: 64_000,
             received_bytes: 64_000,
             latencies,
+            unanswered_for: Duration::from_secs(3),
             server: Some((7, usage(100), usage(600))),
             cut_short: None,
         }
@@ -260,7 +281,7 @@ mod tests {
         for words in [
             "10 sessions and 5 idle ones, 2 in flight on each",
             "500/s of 600 due",
-            "p50 500 ms, p90 900 ms, p99 990 ms, p99.9 1.00 s, max 1.00 s",
+            "p50 500 ms, p90 900 ms, p99 990 ms, p99.9 1.00 s, max 3.00 s and more (not answered)",
             "1 sessions lost, 2 idle ones lost",
             "7 requests, and 5 that were due and not sent",
             "firehoses               3   15.0 MB/s out, 10.0 MB/s in on all of them",
@@ -274,12 +295,22 @@ mod tests {
     fn programs_are_told_the_same() {
         let json = report().json();
         assert_eq!(json["answers_per_second"], 500.0);
+        assert_eq!(json["latency_us"]["max"], 3e6);
+        assert_eq!(json["latency_us"]["max_is_unanswered"], true);
         assert_eq!(json["firehoses"]["received_bytes_per_second"], 10e6);
         assert_eq!(json["server"]["memory_bytes"], 5_000_000);
         assert_eq!((&json["unanswered"], &json["unsent"]), (&7.into(), &5.into()));
         assert_eq!(report().fault().as_deref(), Some("7 requests were not answered"));
         let median = json["latency_us"]["p50"].as_f64().unwrap();
         assert!((499_000.0..501_000.0).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn without_its_idle_sessions_a_run_is_not_what_was_asked_for() {
+        let answered = Report { pending: Pending::default(), ..report() };
+        assert_eq!(answered.fault(), None, "some are left");
+        let alone = Report { idle_lost: 5, ..answered };
+        assert_eq!(alone.fault().as_deref(), Some("all 5 idle sessions were lost"));
     }
 
     #[test]

@@ -185,11 +185,20 @@ fn a_server_that_is_not_there_or_goes_away_is_an_error() {
 
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_way_out() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["echo", "--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
+        (&["kv", "--duration", "1us"], "'1us' for '--duration <DUR>': too short"),
+        (&["http", "--rate", "4294967295"], "'--rate <N>'"),
+        (&["kv", "--sessions", "4294967295"], "--sessions, --idle and --firehose are 4294967295"),
+        (&["http", "--threads", "256"], "--threads 256 are too many; make it at most 255"),
+        (&["echo", "--size", "18446744073709551615"], "is too large to be asked"),
+        (&["echo", "--framing", "lines", "--size", "20m"], "--size 20MiB is too large to be asked"),
+        (&["echo", "--size", "1m", "--pipeline", "100"], "make --pipeline at most 31"),
+        (&["http", "--pipeline", "4294967295"], "make --pipeline at most"),
         (&["echo", "--framing", "raw", "--size", "0"], "make it at least 1"),
         (&["echo", "--framing", "length:1", "--size", "300"], "cannot spell --size 300"),
-        (&["kv", "--idle", "10000000", "--threads", "1"], "make --threads at least"),
-        (&["kv", "--firehose", "10000000", "--threads", "1"], "make --threads at least"),
+        (&["kv", "--idle", "10000000", "--threads", "1"], "(RLIMIT_NOFILE)"),
+        (&["kv", "--firehose", "10000000", "--threads", "1"], "(RLIMIT_NOFILE)"),
         (&["kv", "--firehose", "1", "--size", "256k"], "make --size at most 131072"),
         (&["http", "--sessions", "0"], "not a whole number from 1"),
         (&["echo", "--target", "nowhere"], "is not an address"),
@@ -204,11 +213,13 @@ fn what_cannot_be_measured_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn idle_sessions_that_a_server_closes_are_counted_and_end_nothing() {
+fn idle_sessions_that_a_server_closes_are_counted_and_a_run_that_has_lost_all_of_them_is_an_error()
+{
     let server = Server::start("echo", &["--idle-timeout", "100ms"]);
     let options = ["--idle", "50", "--sessions", "10", "--duration", "600ms"];
     let (report, ended) = bench("echo", &server, &options);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("all 50 idle sessions were lost"), "{}", ended.stderr);
     assert_eq!((&report["lost"], &report["idle_lost"]), (&0.into(), &50.into()), "{report}");
     assert_eq!((&report["cut_short"], &report["unanswered"]), (&Value::Null, &0.into()));
     assert!(report["seconds"].as_f64().unwrap() >= 0.6, "{report}");
@@ -233,6 +244,10 @@ fn a_server_that_stops_answering_in_mid_run_is_an_error_and_said_so() {
         assert_eq!(report["unanswered"], 10, "one on each session: {report}");
         assert_eq!(report["unsent"].as_u64().unwrap() > 0, !rate.is_empty(), "{report}");
         assert!(ended.stderr.contains("10 requests were not answered"), "{}", ended.stderr);
+        // They have waited for the rest of the run, and for a second behind it.
+        assert!(report["latency_us"]["max"].as_f64().unwrap() > 900_000.0, "{report}");
+        assert_eq!(report["latency_us"]["max_is_unanswered"], true, "{report}");
+        assert!(ended.stdout.contains(" s and more (not answered)"), "{}", ended.stdout);
         server.signal(Signal::CONT);
         server.stop();
     }

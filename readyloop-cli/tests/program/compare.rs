@@ -52,6 +52,10 @@ fn what_cannot_be_compared_is_refused() {
         (["--idle", "many"], "invalid value 'many'"),
         (["--out", "/proc/none"], "--out: /proc/none cannot be written"),
         (["--reactors", "0"], "--reactors"),
+        (["--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
+        (["--reactors", "256"], "--reactors would take 256 reactors, but a server has at most 255"),
+        (["--active", "4294967295"], "--idle and --active would take"),
+        (["--idle", "4294967295"], "--idle and --active would take"),
     ] {
         let ended = run(&[&["compare"], &options[..]].concat());
         assert_eq!(ended.code, Some(2), "{ended:?}");

@@ -72,6 +72,10 @@ fn a_bad_value_is_told_what_would_be_right() {
     misread(&["--send-max", "lots"], &["no whole number", "64KiB"]);
     misread(&["--idle-timeout", "5"], &["no unit", "5ms"]);
     misread(&["--drain-timeout", "1.5s"], &["'.5s' is not a unit", "500us"]);
+    for option in ["--idle-timeout", "--handshake-timeout", "--write-timeout"] {
+        misread(&[option, "0s"], &["'0s'", option, "at least 1ms"]);
+        misread(&[option, "999us"], &["'999us'", option, "at least 1ms"]);
+    }
     misread(&["-vvv"], &["--verbose"]);
 }
 
@@ -88,8 +92,7 @@ fn options_that_contradict_each_other_are_refused_by_name() {
     let shared_path = ["2", "--accept", "reuseport", "--listen", "unix:/tmp/x"];
     contradiction(&[&multi[..], &shared_path].concat(), &["unix:/tmp/x", "SO_REUSEPORT", "TCP"]);
     contradiction(&["--send-high", "32k"], &["low mark", "high mark"]);
-    contradiction(&["--idle-timeout", "0s"], &["idle timeout"]);
-    contradiction(&["--handshake-timeout", "0s"], &["handshake timeout"]);
+    contradiction(&["--max-frame", "0"], &["--max-frame 0", "make it at least 1"]);
     contradiction(&["--max-sessions", "99999999"], &["99999999", "16777216"]);
     contradiction(&["--framing", "length:1", "--max-frame", "256"], &["length:1", "256", "255"]);
     contradiction(&["--framing", "length:2le", "--max-frame", "64k"], &["length:2le", "65535"]);
@@ -131,6 +134,15 @@ fn help_and_version_are_for_standard_output() {
         "[default: length:4be]",
     ] {
         assert!(help.stdout.contains(words), "no '{words}' in\n{}", help.stdout);
+    }
+    let help_text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "may send nothing and take nothing. Time does not count in which the server does not read the \
+         session",
+        "nor in which bytes wait for the peer, for which there is --write-timeout",
+        "SIGTERM, SIGINT or SIGHUP drains and then stops",
+    ] {
+        assert!(help_text.contains(words), "no '{words}' in\n{}", help.stdout);
     }
     assert!(help.stdout.lines().all(|line| line.chars().count() <= 100));
     assert_eq!(run(&["--help"]).code, Some(0));

@@ -191,6 +191,21 @@ fn what_is_queued_behind_multi_is_no_longer_than_the_longest_command() {
 
 #[test]
 fn limits_that_contradict_each_other_are_refused_with_a_way_out() {
-    let line = refusal("kv", &["--max-frame", "64m"], 2);
-    assert!(line.contains("make --send-max at least"), "{line}");
+    for (options, words) in [
+        (["--max-frame", "64m"], "make --send-max at least"),
+        (["--max-frame", "1"], "--max-frame 1 has no room for SET k v; make it at least 27"),
+        (["--max-memory", "0"], "--max-memory 0 has no room for one key; make it at least 102, or"),
+    ] {
+        let line = refusal("kv", &options, 2);
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn the_least_that_is_allowed_is_enough_for_one_key() {
+    let server = Server::start("kv", &["--max-frame", "27", "--max-memory", "102"]);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET k v"), "+OK");
+    drop(client);
+    server.stop();
 }

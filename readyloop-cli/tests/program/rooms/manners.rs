@@ -1,7 +1,7 @@
 //! How fast, how long, how silent one may be, and what is text.
 
 use super::talker::{start, start_with_manners};
-use crate::program::refusal;
+use crate::program::{refusal, run};
 
 #[test]
 fn what_is_not_text_is_refused_and_too_long_a_line_is_the_end() {
@@ -88,4 +88,39 @@ fn a_server_that_stops_says_so() {
 fn a_history_that_no_queue_can_hold_is_refused_with_a_way_out() {
     let line = refusal("rooms", &["--history-bytes", "100m"], 2);
     assert!(line.contains("make --send-max at least"), "{line}");
+}
+
+#[test]
+fn what_would_let_nobody_talk_is_refused_with_a_way_out() {
+    for (options, words) in [
+        (["--max-frame", "1"], "--max-frame 1 has no room for a line with a name of --max-name 24"),
+        (["--max-frame", "45"], "make it at least 46"),
+        (
+            ["--max-name", "4k"],
+            "--max-frame 4KiB has no room for a line with a name of --max-name 4KiB",
+        ),
+    ] {
+        let line = refusal("rooms", &options, 2);
+        assert!(line.contains(words), "{line}");
+    }
+    for (options, words) in [
+        (["--heartbeat", "0s"], "'0s' for '--heartbeat <DUR>': too short; make it at least 1ms"),
+        (["--max-name", "0"], "'0' for '--max-name <BYTES>': too small; make it at least 1"),
+    ] {
+        let ended = run(&[&["serve", "rooms"], &options[..]].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{options:?}: {ended:?}");
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_shortest_lines_that_are_allowed_have_room_for_names_and_tokens() {
+    let server = start(&["--max-frame", "23", "--max-name", "1", "--history-bytes", "0"]);
+    let mut ann = server.talker();
+    ann.say("NICK a");
+    let token = ann.expect("OK NICK a ");
+    ann.say(&format!("NICK a {token}"));
+    ann.expect("OK NICK a ");
+    drop(ann);
+    server.stop();
 }
