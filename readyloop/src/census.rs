@@ -83,6 +83,15 @@ impl Census {
         enters
     }
 
+    /// Counts the address of a session that was counted without one; `false` if a limit is reached. It
+    /// leaves with that address.
+    pub fn enter_address(&self, ip: Option<IpAddr>) -> bool {
+        match (&self.callers, ip) {
+            (Some(callers), Some(ip)) => callers.enter(ip, || true),
+            _ => true,
+        }
+    }
+
     fn take_place(&self) -> bool {
         let one_more = |alive| (alive % WAITING < self.sessions_max).then_some(alive + 1);
         self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()

@@ -15,7 +15,8 @@ pub enum CloseReason {
     PeerReset,
     /// The peer stopped answering the kernel (`ETIMEDOUT`, `EHOSTUNREACH`, …).
     PeerLost(Errno),
-    /// The framer refused the peer's bytes, for this reason.
+    /// The framer, or what came before the session (a handshake), refused the peer's bytes, for this
+    /// reason.
     Malformed(&'static str),
     /// A dialled peer did not take the connection.
     ConnectFailed(Errno),
@@ -28,7 +29,8 @@ pub enum CloseReason {
     TooSlow,
     /// No byte came from the peer for `Limits::idle_timeout`.
     IdleTimeout,
-    /// The first whole frame did not come within `Limits::handshake_timeout`.
+    /// The first whole frame did not come within `Limits::handshake_timeout`, or what must come before
+    /// the session was not done within `Limits::preamble_timeout`.
     HandshakeTimeout,
     /// A dialled peer did not answer before the deadline given to `connect`.
     ConnectTimeout,

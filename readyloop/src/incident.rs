@@ -5,6 +5,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::address::Address;
+use crate::close::CloseReason;
 use crate::error::Errno;
 use crate::id::SessionId;
 use crate::stats::Stats;
@@ -37,6 +39,15 @@ pub enum Incident {
         worker: usize,
         /// How long it has lasted, at least.
         at_least: Duration,
+    },
+    /// A caller did not become a session, because what must come before one (a TLS handshake, the header
+    /// of a proxy) has failed or took too long. Callers that have only left are counted
+    /// (`Stats::preambles_failed`) and not told.
+    PreambleFailed {
+        /// Who called.
+        address: Address,
+        /// Why it was closed.
+        reason: CloseReason,
     },
     /// A reactor began to drain.
     Draining {
@@ -72,6 +83,9 @@ impl fmt::Display for Incident {
             }
             Incident::Repeated { last, count } => {
                 write!(f, "{last}; it is the last of {count} like it since the last report")
+            }
+            Incident::PreambleFailed { address, reason } => {
+                write!(f, "a caller from {address} did not become a session: {reason}")
             }
             Incident::Draining { sessions } => write!(f, "draining {sessions} sessions"),
             Incident::Ended { stats } => write!(f, "ended after {} sessions", stats.opened),

@@ -31,7 +31,8 @@ pub enum Io {
 /// What became of an accept.
 #[derive(Debug)]
 pub enum Accept<S> {
-    /// A caller: non-blocking, close-on-exec, with the socket options that were asked for.
+    /// A caller: non-blocking, close-on-exec, with the socket options that were asked for. Whether it is
+    /// a session at once, [`Kernel::preamble`] says.
     Socket(S, Address),
     /// No caller waits.
     Empty,
@@ -41,6 +42,24 @@ pub enum Accept<S> {
     /// A descriptor, or memory, is missing (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), whether a caller
     /// waits or not. Whoever waits stays in the backlog.
     Exhausted(Errno),
+}
+
+/// What has become of a socket that is not connected yet: one that was dialled, or one that was
+/// accepted and has a preamble to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Connect {
+    /// Not yet: ask again when the socket is ready for this. Under [`Trigger::Edge`] nothing may be
+    /// left of an earlier edge, so only after a call that would have blocked.
+    Pending(Interest),
+    /// It is connected. With the peer's address, where the peer has told another one than the socket
+    /// has (the header of a proxy).
+    Done(Option<Address>),
+    /// The peer has ended its stream before.
+    Finished,
+    /// The connection is broken, or was never made.
+    Failed(Errno),
+    /// What the peer has said is not what it must be.
+    Refused(&'static str),
 }
 
 /// How a socket is closed.
@@ -117,12 +136,20 @@ pub trait Kernel {
     /// When the attempt fails at once.
     fn connect(&mut self, route: &Route) -> Result<Self::Socket, Errno>;
 
-    /// The outcome of a connect: `Ok(false)` while it is still open.
+    /// What an accepted socket is watched for before it is connected, or `None` if it has no preamble
+    /// to run (a TLS handshake, the header of a proxy) and is a session at once. A plain fact: the same
+    /// for each kernel of a server, until [`Kernel::connected`] has said that it is done. Where it is
+    /// always `None`, nobody pays for asking.
+    fn preamble(&self, socket: &Self::Socket) -> Option<Interest>;
+
+    /// Runs what must come before a session as far as it can be run now. Asked whenever the socket, of
+    /// which nothing was read or written before, is ready or is said to be; by the kernel that watches
+    /// it, until the answer is another one than [`Connect::Pending`]. Bytes that came behind the
+    /// preamble and were read with it are announced by `wait`, also if the socket is watched anew.
     ///
-    /// # Errors
-    /// Why the peer was not reached (`SO_ERROR`); `ECONNREFUSED` also when nobody listens and the
-    /// connection leads back to its own socket.
-    fn connected(&mut self, socket: &Self::Socket) -> Result<bool, Errno>;
+    /// Without a preamble it is the outcome of a connect (`SO_ERROR`): `ECONNREFUSED` also when nobody
+    /// listens and the connection leads back to its own socket.
+    fn connected(&mut self, socket: &Self::Socket) -> Connect;
 
     /// Begins to watch a socket under `token`.
     ///
@@ -138,8 +165,8 @@ pub trait Kernel {
     fn rearm(&mut self, socket: &Self::Socket, token: Token, want: Interest) -> Result<(), Errno>;
 
     /// Stops watching a socket, also for errors and hang-ups. For one whose hang-up cannot be acted on
-    /// yet: under level it would be reported in every wait. Never
-    /// called under edge.
+    /// yet, which under level would be reported in every wait; and, under both, for one that is over a
+    /// limit when its preamble is done: it is watched anew when it is let in.
     fn unwatch(&mut self, socket: &Self::Socket);
 
     /// How many bytes were written and not taken by the peer's kernel (`SIOCOUTQ`, tcp(7)).

@@ -16,11 +16,13 @@ use crate::id::INDEX_END;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Sessions alive at once; the caller over it is hung up on before a session exists, after
-    /// `admission_grace`. Default
+    /// `admission_grace`. A caller whose preamble is not done (see `preamble_timeout`) has a place among
+    /// them, so a flood of half-done handshakes is bounded too. Default
     /// 1,000,000: the descriptor limit (`RLIMIT_NOFILE`) is usually met first.
     pub sessions_max: usize,
-    /// Sessions alive at once from one IP address; `None` counts nothing. Default `None`: behind a
-    /// NAT, thousands of honest players share one address.
+    /// Sessions alive at once from one IP address; `None` counts nothing. Where a preamble tells the
+    /// address (the header of a proxy), that one is counted, and not before the preamble is done.
+    /// Default `None`: behind a NAT, thousands of honest players share one address.
     pub sessions_per_address_max: Option<u32>,
     /// How long a caller over one of these limits waits for a session to end before it is hung up
     /// on. The place that it wants is often its own: it has closed and comes back at once, and the
@@ -106,6 +108,11 @@ pub struct Limits {
     /// A session whose first whole frame has not come for this long after it was opened is closed
     /// with `HandshakeTimeout`. The time does not count while the session is not read. Default `None`.
     pub handshake_timeout: Option<Duration>,
+    /// How long a caller may take, from the moment in which it was accepted, for what must come before a
+    /// session: a TLS handshake, the header of a proxy. It is closed with `HandshakeTimeout` then, and no
+    /// handler hears of it; `handshake_timeout` counts from behind that. Means nothing to a plain server.
+    /// Default 10 s: several round trips, with lost packets, from the far end of the world.
+    pub preamble_timeout: Duration,
     /// A session for which bytes wait, and whose peer took fewer than `write_bytes_min` of them for
     /// this long, is closed with `WriteTimeout`, whatever it sends meanwhile. What the peer's kernel
     /// has acknowledged is taken (`SIOCOUTQ`, tcp(7)); so a peer that reads slowly is not cut off.
@@ -152,6 +159,7 @@ impl Default for Limits {
             timers_per_turn: 256,
             idle_timeout: None,
             handshake_timeout: None,
+            preamble_timeout: Duration::from_secs(10),
             write_timeout: Some(Duration::from_secs(60)),
             write_bytes_min: 1024,
             drain_timeout: Duration::from_secs(5),
@@ -222,6 +230,9 @@ impl Limits {
         })?;
         require(self.handshake_timeout != Some(Duration::ZERO), || {
             "the handshake timeout must be longer than zero".to_string()
+        })?;
+        require(!self.preamble_timeout.is_zero(), || {
+            "the preamble timeout must be longer than zero".to_string()
         })
     }
 }
@@ -275,5 +286,6 @@ mod tests {
         assert!(refusal(|l| l.write_bytes_min = 0).contains("write_bytes_min"));
         assert!(refusal(|l| l.idle_timeout = Some(Duration::ZERO)).contains("idle"));
         assert!(refusal(|l| l.handshake_timeout = Some(Duration::ZERO)).contains("handshake"));
+        assert!(refusal(|l| l.preamble_timeout = Duration::ZERO).contains("preamble"));
     }
 }

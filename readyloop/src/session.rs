@@ -29,7 +29,7 @@ use crate::wheel::{Chain, TimerId};
 pub enum Phase {
     /// Both directions carry bytes.
     Open = 0,
-    /// Dialled, and not answered yet.
+    /// Dialled and not answered yet, or accepted with a preamble that is not done.
     Connecting,
     /// The peer has ended its direction; ours goes on until the handler closes.
     PeerFinished,
@@ -289,7 +289,8 @@ impl Session {
         match self.phase() {
             Phase::Open if self.holds().is_none() => Interest::READ.and(write),
             Phase::Lingering => Interest::READ,
-            Phase::Dead => self.interest,
+            // What a connect, or a preamble, is waiting for is not decided here.
+            Phase::Connecting | Phase::Dead => self.interest,
             _ => write,
         }
     }
@@ -333,7 +334,7 @@ impl Session {
         }
     }
 
-    /// A peer that was dialled has answered.
+    /// A peer that was dialled has answered, or one that was accepted is done with its preamble.
     pub fn connected(&mut self, now: Now) {
         self.word.phase = Phase::Open;
         self.word.blocked = false;

@@ -21,6 +21,10 @@ pub struct Stats {
     pub left_over: u64,
     /// Sessions opened, accepted and dialled.
     pub opened: u64,
+    /// Callers that had a preamble to run before they were sessions.
+    pub preambles: u64,
+    /// Those of them for which it was never done: refused, broken off, too slow, or met by a stop.
+    pub preambles_failed: u64,
     /// Callers hung up on because of `sessions_max` or `sessions_per_address_max`.
     pub refused_by_limit: u64,
     /// Callers hung up on because descriptors had run out.
@@ -82,6 +86,8 @@ impl Stats {
             events_stale,
             left_over,
             opened,
+            preambles,
+            preambles_failed,
             refused_by_limit,
             refused_by_descriptors,
             accepts_skipped,
@@ -110,6 +116,8 @@ impl Stats {
         self.events_stale += events_stale;
         self.left_over += left_over;
         self.opened += opened;
+        self.preambles += preambles;
+        self.preambles_failed += preambles_failed;
         self.refused_by_limit += refused_by_limit;
         self.refused_by_descriptors += refused_by_descriptors;
         self.accepts_skipped += accepts_skipped;

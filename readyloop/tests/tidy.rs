@@ -44,7 +44,7 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Arrows inside the lowest layer, which is words and numbers: a word may be spelled with another.
-const WORDS: [(&str, &str); 22] = [
+const WORDS: [(&str, &str); 24] = [
     ("address", "error"),
     ("census", "id"),
     ("census", "limits"),
@@ -53,6 +53,8 @@ const WORDS: [(&str, &str); 22] = [
     ("close", "error"),
     ("group", "id"),
     ("group", "sync"),
+    ("incident", "address"),
+    ("incident", "close"),
     ("incident", "error"),
     ("incident", "id"),
     ("incident", "stats"),

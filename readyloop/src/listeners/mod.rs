@@ -14,6 +14,7 @@
 mod pending;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,17 @@ pub struct Caller<S> {
     pub address: Address,
     /// The number of the listener that was called.
     pub listener: usize,
+}
+
+impl<S> Caller<S> {
+    /// The address under which it is counted: none while it is not known who calls, because a preamble
+    /// may tell another one.
+    pub fn counted_ip(&self, kernel: &impl Kernel<Socket = S>) -> Option<IpAddr> {
+        match kernel.preamble(&self.socket) {
+            None => self.address.ip(),
+            Some(_) => None,
+        }
+    }
 }
 
 /// The listening sockets of one kernel.

@@ -30,7 +30,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             let Some(caller) = self.listeners.next(&mut self.kernel, &mut round, stats) else {
                 break;
             };
-            if self.sessions.admit(caller.address.ip()) {
+            if self.sessions.admit(caller.counted_ip(&self.kernel)) {
                 self.receive(caller);
             } else {
                 let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
@@ -60,7 +60,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         for waiting in self.listeners.retry() {
-            if self.sessions.admit(waiting.caller.address.ip()) {
+            if self.sessions.admit(waiting.caller.counted_ip(&self.kernel)) {
                 self.receive(waiting.caller);
             } else {
                 self.listeners.keep(waiting);
@@ -69,13 +69,17 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.listeners.settle();
     }
 
-    /// Makes a session of a caller that was let in.
+    /// Makes a session of a caller that was let in; or begins with its preamble, if it has one.
     pub(super) fn receive(&mut self, caller: Caller<K::Socket>) {
-        let Caller { socket, address, listener } = caller;
         if self.stage != Stage::Running {
-            self.kernel.close(socket, Farewell::Finish);
-            return self.sessions.dismiss(address.ip());
+            let ip = caller.counted_ip(&self.kernel);
+            self.kernel.close(caller.socket, Farewell::Finish);
+            return self.sessions.dismiss(ip);
         }
+        if let Some(want) = self.kernel.preamble(&caller.socket) {
+            return self.begin_preamble(caller, want);
+        }
+        let Caller { socket, address, listener } = caller;
         let id = self.sessions.insert(Phase::Open, address.ip());
         if let Err(errno) = self.kernel.watch(&socket, Token::session(id), Interest::READ) {
             return self.forget(id, socket, CloseReason::System(errno));

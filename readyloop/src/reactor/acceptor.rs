@@ -297,7 +297,7 @@ impl<K: Kernel> Acceptor<K> {
     fn admit(&mut self, caller: &Caller<K::Socket>) -> Option<usize> {
         let chosen = self.choose(&caller.address);
         let reactor = chosen.unwrap_or(self.next);
-        if !self.census.enter(reactor as u8, caller.address.ip()) {
+        if !self.census.enter(reactor as u8, caller.counted_ip(&self.kernel)) {
             return None;
         }
         if chosen.is_none() {
@@ -309,8 +309,9 @@ impl<K: Kernel> Acceptor<K> {
     fn hand_over(&mut self, caller: Caller<K::Socket>, reactor: usize) {
         // Not bounded by the mailbox: whoever is in it has passed the census, which is.
         if let Err(caller) = self.callers[reactor].post_always(caller) {
+            let ip = caller.counted_ip(&self.kernel);
             self.kernel.close(caller.socket, Farewell::Finish);
-            self.census.leave(reactor as u8, caller.address.ip());
+            self.census.leave(reactor as u8, ip);
         }
     }
 

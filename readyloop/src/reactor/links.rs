@@ -12,8 +12,8 @@ pub(super) struct Links<K: Kernel, H: Host>(Vec<Link<K, H>>);
 pub(super) enum Link<K: Kernel, H: Host> {
     /// Nobody.
     Vacant,
-    /// A session that no handler has met: a dialled peer that has not answered, or a caller that
-    /// could not be introduced.
+    /// A session that no handler has met: a dialled peer that has not answered, a caller whose preamble
+    /// is not done, or one that could not be introduced.
     Bare(K::Socket),
     /// A session with all that belongs to it.
     Open(Open<K, H>),

@@ -260,8 +260,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn close_mailboxes(&mut self) {
         self.letters.close();
         for caller in self.callers.close() {
+            let ip = caller.counted_ip(&self.kernel);
             self.kernel.close(caller.socket, Farewell::Finish);
-            self.sessions.dismiss(caller.address.ip());
+            self.sessions.dismiss(ip);
         }
     }
 }

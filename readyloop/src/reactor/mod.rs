@@ -7,7 +7,8 @@
 //! the send side in `sessions`, both at the same index: so a handler may answer while it still
 //! borrows its frame.
 //!
-//! Invariant: a slot of `sessions` that is not `Connecting` has a link, until it is reaped.
+//! Invariants: a slot of `sessions` that is not `Connecting` has a link, until it is reaped; of a session
+//! that is `Connecting` no handler has heard, but the one that dialled it.
 //!
 //! Thread contract: reactor-thread.
 
@@ -31,10 +32,10 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use crate::address::Address;
 use crate::asker::{self, Entered};
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::context::Peer;
 use crate::error::{Errno, Error, Result};
 use crate::host::{Host, News};
 use crate::id::SessionId;
@@ -65,8 +66,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     sessions: Sessions,
     links: Links<K, H>,
     listeners: Listeners<K>,
-    /// Where each session that is `Connecting` is going.
-    dialled: HashMap<SessionId, Address>,
+    /// The other side of each session that is `Connecting`.
+    connecting: HashMap<SessionId, Peer>,
     /// Where all sessions' bytes arrive.
     recv_buffer: Box<[u8]>,
     /// A read of fewer bytes has emptied the socket, and is not longer than a frame may be.
@@ -111,7 +112,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             posting: Rc::new(Posting::new(inboxes, number, outboxes)),
             links: Links::default(),
             listeners,
-            dialled: HashMap::new(),
+            connecting: HashMap::new(),
             recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
             recv_plain_end: limits.recv_buffer_bytes.min(limits.frame_bytes_max.saturating_add(1)),
             letters: Inbox::new(remote.letters(number).clone()),

@@ -2,6 +2,7 @@
 //! turn finds a dead session and never its successor.
 
 use crate::close::CloseReason;
+use crate::context::Peer;
 use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
@@ -43,8 +44,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Link::Vacant => {}
         }
         self.sessions.dismiss(ip);
-        if self.dialled.remove(&id).is_some() || self.sessions.give_up_dial(id) {
-            self.guard(id, |host, sessions| host.connect_failed(sessions, name, reason));
+        match self.connecting.remove(&id) {
+            Some(Peer { address, listener: Some(_) }) => self.preamble_failed(address, reason),
+            None if !self.sessions.give_up_dial(id) => {}
+            _ => {
+                self.guard(id, |host, sessions| host.connect_failed(sessions, name, reason));
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                 self.sessions.cut_off(id, CloseReason::DrainTimeout);
             }
             Phase::Open => self.open_deadline(id),
-            Phase::Connecting => self.sessions.cut_off(id, CloseReason::ConnectTimeout),
+            Phase::Connecting => self.connect_deadline(id),
             Phase::Draining | Phase::Lingering => {
                 self.sessions.cut_off(id, CloseReason::DrainTimeout);
             }

@@ -8,7 +8,7 @@
 //! ```text
 //! phase                   | writable, or broken, | readable, or ended   | hung up, or an error
 //!                         | while blocked        |                      |
-//! Connecting              |                 ask what became of the connect
+//! Connecting              |           ask what became of the connect, or preamble
 //! Open, read              | write                | read                 | read to the end
 //! Open, held              | write                | nothing              | ask for the error
 //! PeerFinished, Draining  | write                | nothing              | ask for the error

@@ -9,6 +9,7 @@
 //! once, from the moment its state became `Dead` until it is reaped; while nothing is `disturbed`, whoever
 //! has an entry on the page is open, is read, and waits for nothing but that its bytes leave.
 
+mod admission;
 mod dials;
 mod following;
 mod groups;
@@ -188,17 +189,7 @@ impl Sessions {
             .collect()
     }
 
-    /// Lets a caller from `ip` in, or says no because of a limit.
-    pub fn admit(&mut self, ip: Option<IpAddr>) -> bool {
-        self.census.enter(self.reactor, ip)
-    }
-
-    /// Who was let in is gone, and the socket is closed: whoever waits for that finds a descriptor.
-    pub fn dismiss(&mut self, ip: Option<IpAddr>) {
-        self.census.leave(self.reactor, ip);
-    }
-
-    /// Adds a session that was let in: accepted (`Open`) or dialled (`Connecting`).
+    /// Adds a session that was let in: accepted (`Open`), or dialled or with a preamble (`Connecting`).
     pub fn insert(&mut self, phase: Phase, ip: Option<IpAddr>) -> SessionId {
         let Key { index, generation } = self.slab.insert(Session::new(phase, self.now));
         let id = SessionId::new(self.reactor, index, generation);

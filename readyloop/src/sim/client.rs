@@ -8,6 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::link::{ClientEnd, Handshake, Link, Reset, ServerEnd, Stage};
+use super::preamble::{Layer, Preamble};
 use super::world::World;
 use crate::address::Address;
 use crate::error::Errno;
@@ -56,6 +57,19 @@ impl Client {
             if link.reset == Reset::No {
                 link.to_server.flying.extend(bytes);
             }
+        });
+    }
+
+    /// Before the server is connected with this client, both must go through this preamble; the
+    /// client's part is the first that it sends.
+    ///
+    /// # Panics
+    /// When this client was accepted already, or was dialled and has answered.
+    pub fn begin_with(&self, preamble: Preamble) {
+        self.link(|link| {
+            let waits = link.server == ServerEnd::Waiting || link.handshake == Handshake::Dialled;
+            assert!(waits, "{self:?} is accepted already, or has answered");
+            link.layer = Some(Layer::new(preamble));
         });
     }
 

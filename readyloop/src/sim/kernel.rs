@@ -20,7 +20,7 @@ use crate::address::Route;
 use crate::clock::Now;
 use crate::error::Errno;
 use crate::id::Token;
-use crate::kernel::{Accept, Farewell, Interest, Io, Kernel, Ready, Trigger, Wake};
+use crate::kernel::{Accept, Connect, Farewell, Interest, Io, Kernel, Ready, Trigger, Wake};
 
 /// The most runs that one vectored write carries (`IOV_MAX`).
 const RUNS_MAX: usize = 1024;
@@ -136,7 +136,15 @@ impl World {
         self.meanwhile();
         let short = self.trigger == Trigger::Level && self.chance(|faults| faults.short_reads);
         let asked = if short { self.rng.piece(room) } else { room };
-        let io = self.enter('r', socket).recv(asked, take);
+        let link = self.enter('r', socket);
+        assert!(link.preamble().is_none(), "{socket:?} is read before it is connected");
+        let announced = link.keeps_bytes();
+        let io = link.read(asked, take);
+        let server = link.server;
+        if announced {
+            // There may be more of them, or some below.
+            raise(&mut self.sockets, server);
+        }
         self.note_io(io)
     }
 
@@ -148,6 +156,7 @@ impl World {
         let short = self.chance(|faults| faults.short_writes);
         let allowed = if short { self.rng.piece(bytes + 1) - 1 } else { bytes };
         let link = self.enter('s', socket);
+        assert!(link.preamble().is_none(), "{socket:?} is written before it is connected");
         assert!(
             link.to_client.end == Stage::Open || link.is_torn(),
             "{socket:?}: a write after finish"
@@ -161,6 +170,25 @@ impl World {
             }
         }
         self.note_io(io)
+    }
+
+    fn run_preamble(&mut self, socket: &SimSocket) -> Connect {
+        self.meanwhile();
+        let link = self.link(socket.link);
+        let outcome = link.run_preamble();
+        let (keeps, server) = (link.keeps_bytes(), link.server);
+        if keeps {
+            raise(&mut self.sockets, server);
+        }
+        let fact = match &outcome {
+            Connect::Pending(want) => u64::from(want.reads()) | u64::from(want.writes()) << 1,
+            Connect::Done(_) => 1 << 32,
+            Connect::Finished => 1 << 33,
+            Connect::Failed(errno) => 1 << 34 | u64::from(errno.0.unsigned_abs()),
+            Connect::Refused(_) => 1 << 35,
+        };
+        self.note('p', fact);
+        outcome
     }
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
@@ -327,13 +355,24 @@ impl Kernel for Sim {
         Ok(SimSocket { index, link })
     }
 
-    fn connected(&mut self, socket: &SimSocket) -> Result<bool, Errno> {
+    fn preamble(&self, socket: &SimSocket) -> Option<Interest> {
+        self.0.world.borrow().links.get(&socket.link).and_then(Link::preamble)
+    }
+
+    fn connected(&mut self, socket: &SimSocket) -> Connect {
         let mut world = self.call(|calls| &mut calls.errors);
         let link = world.enter('?', socket);
+        if link.has_layer() && link.is_connected() {
+            assert!(link.preamble().is_some(), "{socket:?} is asked, and has answered already");
+            let watched = own(world.watch_of(socket), self.0.kernel).is_some();
+            assert!(watched, "{socket:?} is asked by a kernel that does not watch it");
+            return world.run_preamble(socket);
+        }
         match link.error.take() {
-            Some(errno) => Err(errno),
-            None if link.is_torn() => Err(ENOTCONN),
-            None => Ok(link.is_connected()),
+            Some(errno) => Connect::Failed(errno),
+            None if link.is_torn() => Connect::Failed(ENOTCONN),
+            None if link.is_connected() => Connect::Done(None),
+            None => Connect::Pending(Interest::WRITE),
         }
     }
 
@@ -370,7 +409,8 @@ impl Kernel for Sim {
     fn unwatch(&mut self, socket: &SimSocket) {
         let mut world = self.call(|calls| &mut calls.rearms);
         world.enter('u', socket);
-        assert!(world.trigger == Trigger::Level, "{socket:?} is unwatched under edge");
+        let waits = world.link(socket.link).has_layer();
+        assert!(waits || world.trigger == Trigger::Level, "{socket:?} is unwatched under edge");
         let watch = world.watch_of(socket);
         assert!(
             own(watch, self.0.kernel).is_some(),

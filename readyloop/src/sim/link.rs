@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::faults::{DELAY_MAX, Faults};
+use super::preamble::Layer;
 use super::rng::Rng;
 use crate::address::Address;
 use crate::error::Errno;
@@ -46,6 +47,8 @@ pub(super) struct Link {
     hung_up: bool,
     /// How many handles the test holds.
     pub(super) handles: usize,
+    /// What must come before a session, if anything.
+    pub(super) layer: Option<Layer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +146,7 @@ impl Link {
             hung_up: false,
             address,
             handles: 1,
+            layer: None,
         }
     }
 
@@ -345,7 +349,7 @@ impl Link {
         if peer_finished {
             flags |= Ready::READABLE | Ready::PEER_FINISHED;
         }
-        if !self.to_server.landed.is_empty() {
+        if !self.to_server.landed.is_empty() || self.keeps_bytes() {
             flags |= Ready::READABLE;
         }
         if self.marks.front().is_some_and(|mark| *mark <= self.to_server.landed.len()) {

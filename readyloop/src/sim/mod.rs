@@ -41,6 +41,8 @@
 //! - **Unix sockets.** A peer that closes hangs up both directions at once: what it wrote is still
 //!   to be read, and there is no error ([`Net::connect_unix`]).
 //! - **Urgent marks.** A read ends at one, though more has come (tcp(7), `MSG_OOB`).
+//! - **Preambles.** A peer may have to say, and hear, something before it is connected, as in a TLS
+//!   handshake ([`Client::begin_with`]); the kernel is then as one with a layer over it that does that.
 //! - **Readiness.** Level and edge as in epoll(7). An edge is raised by an arrival, an end, an
 //!   error, by room after a write that was short or would have blocked, and by what is ready when a
 //!   socket is first watched.
@@ -67,6 +69,7 @@ mod faults;
 mod kernel;
 mod link;
 mod poller;
+mod preamble;
 mod rng;
 mod wait;
 mod world;
@@ -92,6 +95,7 @@ pub use calls::Calls;
 pub use client::{Client, End};
 pub use faults::Faults;
 pub use kernel::{Sim, SimListener, SimSocket};
+pub use preamble::{Leg, Preamble};
 pub use rng::Rng;
 
 /// The test's side of a simulated net: its callers, its clock, its faults, its counts. A handle;
@@ -181,6 +185,12 @@ impl Net {
     pub fn advance(&self, span: Duration) {
         let mut world = self.world.borrow_mut();
         world.now = world.now + span;
+    }
+
+    /// Whether a wait that has nothing to wait for leaves the time as it is, instead of jumping to its
+    /// timeout: then only the test, and what is on its way, lets time pass.
+    pub fn hold_clock(&self, held: bool) {
+        self.world.borrow_mut().held = held;
     }
 
     /// What the server has called so far, on all kernels, also on those that are gone. For one

@@ -42,7 +42,7 @@ use crate::address::{Address, Route};
 use crate::clock::Now;
 use crate::error::{Errno, Error, Result};
 use crate::id::Token;
-use crate::kernel::{Accept, Farewell, Io, Kernel};
+use crate::kernel::{Accept, Connect, Farewell, Io, Kernel};
 use crate::readiness::{Interest, Ready, Trigger};
 use crate::wake::Wake;
 
@@ -331,17 +331,24 @@ impl Kernel for Linux {
         dial().map_err(plain_errno)
     }
 
-    fn connected(&mut self, socket: &OwnedFd) -> std::result::Result<bool, Errno> {
+    #[inline(always)]
+    fn preamble(&self, _socket: &OwnedFd) -> Option<Interest> {
+        None
+    }
+
+    fn connected(&mut self, socket: &OwnedFd) -> Connect {
         if let Some(errno) = self.take_error(socket) {
-            return Err(errno);
+            return Connect::Failed(errno);
         }
         match retry_on_intr(|| getpeername(socket)) {
             // Nobody listens there: the kernel took the port that we dialled for our own end, and
             // TCP lets a socket meet itself (RFC 9293, section 3.5, simultaneous open).
-            Ok(peer @ Some(_)) if own_address(socket) == peer => Err(Errno::CONNREFUSED),
-            Ok(_) => Ok(true),
-            Err(RustixErrno::NOTCONN) => Ok(false),
-            Err(errno) => Err(plain_errno(errno)),
+            Ok(peer @ Some(_)) if own_address(socket) == peer => {
+                Connect::Failed(Errno::CONNREFUSED)
+            }
+            Ok(_) => Connect::Done(None),
+            Err(RustixErrno::NOTCONN) => Connect::Pending(Interest::WRITE),
+            Err(errno) => Connect::Failed(plain_errno(errno)),
         }
     }
 

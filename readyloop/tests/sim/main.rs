@@ -13,6 +13,8 @@ mod faults;
 mod framers;
 mod groups;
 mod order;
+mod preamble_worlds;
+mod preambles;
 mod readiness;
 mod reports;
 mod seeds;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Client, End, Faults, Net, Rng};
+use readyloop::sim::{Client, End, Faults, Leg, Net, Preamble, Rng};
 use readyloop::{CloseReason, Errno, Limits, SessionId, Stats, Trigger};
 
 use super::world::{Fact, React, World, framed};
@@ -94,6 +94,17 @@ impl Caller {
         script.extend(last_words.iter().flat_map(|words| framed(words)));
         let stays = rng.below(2) == 0;
         Caller { client, script, sent: 0, expected, gone: false, stays, last_words }
+    }
+
+    /// Its stream begins with its part of this, and what it receives with the server's; who waits for
+    /// no answer has no part for the server, which could not say it.
+    pub fn begin_with(&mut self, mut preamble: Preamble) {
+        if self.last_words.is_some() {
+            preamble.legs.retain(|leg| matches!(leg, Leg::Hears(_)));
+        }
+        self.script.splice(..0, vec![b'?'; preamble.bytes()]);
+        self.expected.splice(..0, preamble.said());
+        self.client.begin_with(preamble);
     }
 
     fn send_some(&mut self, rng: &mut Rng) {

@@ -1,10 +1,10 @@
 //! Accept and connect.
 
-use super::super::End;
+use super::super::{End, Preamble};
 use super::*;
 use crate::address::Address;
 use crate::error::Errno;
-use crate::kernel::Farewell;
+use crate::kernel::{Connect, Farewell};
 
 fn somewhere() -> Address {
     "192.0.2.1:80".parse().unwrap()
@@ -129,12 +129,12 @@ fn a_dialled_peer_may_accept() {
     let remote = bench.net.dialled().unwrap();
     assert_eq!((remote.address(), bench.net.dialled().is_none()), (somewhere(), true));
     assert_eq!(bench.events(), []);
-    assert_eq!(bench.kernel.connected(&socket), Ok(false));
+    assert_eq!(bench.kernel.connected(&socket), Connect::Pending(Interest::WRITE));
     assert_eq!(bench.kernel.send(&socket, b"x"), Io::WouldBlock);
     remote.accept();
     remote.send(b"banner");
     assert_eq!(bench.events(), [(token, R | W)]);
-    assert_eq!(bench.kernel.connected(&socket), Ok(true));
+    assert_eq!(bench.kernel.connected(&socket), Connect::Done(None));
     assert_eq!(bench.recv(&socket, 9), Io::Done(6));
     assert_eq!(bench.kernel.send(&socket, b"x"), Io::Done(1));
     bench.events();
@@ -148,7 +148,7 @@ fn a_dialled_peer_may_refuse() {
     let token = bench.watch(&socket, Interest::WRITE);
     bench.net.dialled().unwrap().refuse(Errno::CONNREFUSED);
     assert_eq!(bench.events(), [(token, W | E | H)]);
-    assert_eq!(bench.kernel.connected(&socket), Err(Errno::CONNREFUSED));
+    assert_eq!(bench.kernel.connected(&socket), Connect::Failed(Errno::CONNREFUSED));
     assert_eq!(bench.recv(&socket, 9), Io::Finished);
     assert_eq!(bench.kernel.send(&socket, b"x"), Io::Failed(Errno::PIPE));
 }
@@ -165,4 +165,53 @@ fn a_dialled_peer_may_never_answer() {
     let remote = bench.net.dialled().unwrap();
     remote.accept();
     assert_eq!(remote.end(), Some(End::Reset));
+}
+
+/// A caller that was accepted and is watched, with a preamble of three bytes that reads ahead.
+fn in_preamble(bench: &mut Bench) -> (Client, SimSocket) {
+    let client = bench.net.connect(0);
+    client.begin_with(Preamble { reads_ahead: true, ..Preamble::heard(3) });
+    let socket = bench.accept();
+    assert_eq!(bench.kernel.preamble(&socket), Some(Interest::READ));
+    bench.watch(&socket, Interest::READ);
+    bench.events();
+    (client, socket)
+}
+
+#[test]
+fn what_a_preamble_has_read_ahead_is_announced_until_it_is_read() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let mut bench = Bench::new(trigger);
+        let (client, socket) = in_preamble(&mut bench);
+        client.send(b"ab");
+        assert_eq!(bench.events().len(), 1);
+        assert_eq!(bench.kernel.connected(&socket), Connect::Pending(Interest::READ));
+        client.send(b"cdefg");
+        assert_eq!(bench.events().len(), 1);
+        assert_eq!(bench.kernel.connected(&socket), Connect::Done(None));
+        assert_eq!(bench.kernel.preamble(&socket), None);
+        let mut buffer = [0; 2];
+        for piece in [b"de", b"fg"] {
+            assert_eq!(bench.events().len(), 1, "{trigger:?}");
+            assert_eq!(bench.kernel.recv(&socket, &mut buffer), Io::Done(2));
+            assert_eq!(&buffer, piece);
+        }
+        assert_eq!(bench.kernel.recv(&socket, &mut buffer), Io::WouldBlock);
+    }
+}
+
+#[test]
+#[should_panic = "is read before it is connected"]
+fn nothing_is_read_beside_a_preamble() {
+    let mut bench = Bench::new(Trigger::Level);
+    let (_client, socket) = in_preamble(&mut bench);
+    bench.kernel.recv(&socket, &mut [0; 8]);
+}
+
+#[test]
+#[should_panic = "is asked by a kernel that does not watch it"]
+fn a_preamble_is_run_by_the_kernel_that_watches_the_socket() {
+    let mut bench = Bench::new(Trigger::Level);
+    let (_client, socket) = in_preamble(&mut bench);
+    bench.net.kernel().connected(&socket);
 }

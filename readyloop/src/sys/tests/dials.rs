@@ -4,7 +4,7 @@
 use super::*;
 
 /// What the kernel's side says of a socket whose two ends are one.
-fn outcome(linux: &mut Linux, socket: &OwnedFd) -> std::result::Result<bool, Errno> {
+fn outcome(linux: &mut Linux, socket: &OwnedFd) -> Connect {
     linux.watch(socket, token(1), Interest::WRITE).unwrap();
     await_ready(linux, token(1), Ready::WRITABLE);
     linux.connected(socket)
@@ -22,7 +22,8 @@ fn a_connection_to_itself_is_refused() {
             let itself = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
             let begun = net::connect(&socket, &itself);
             assert!(matches!(begun, Ok(()) | Err(RustixErrno::INPROGRESS)), "{begun:?}");
-            assert_eq!(outcome(&mut linux, &socket), Err(Errno::CONNREFUSED), "{poller} {itself}");
+            let refused = Connect::Failed(Errno::CONNREFUSED);
+            assert_eq!(outcome(&mut linux, &socket), refused, "{poller} {itself}");
             linux.close(socket, Farewell::Finish);
         }
     }
@@ -39,7 +40,7 @@ fn a_free_port_among_those_of_callers_is_refused_however_often_it_is_dialled() {
     for _ in 0..100_000 {
         let Ok(socket) = linux.connect(&to) else { continue };
         if plain(net::getsockname(&socket).ok()) == Address::Tcp(free) {
-            return assert_eq!(outcome(&mut linux, &socket), Err(Errno::CONNREFUSED));
+            return assert_eq!(outcome(&mut linux, &socket), Connect::Failed(Errno::CONNREFUSED));
         }
         linux.close(socket, Farewell::Finish);
     }
