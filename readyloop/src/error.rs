@@ -30,6 +30,8 @@ impl Errno {
     pub const CONNABORTED: Errno = Errno(103);
     /// `ECONNRESET`: the peer tore the connection down.
     pub const CONNRESET: Errno = Errno(104);
+    /// `ENOBUFS`: the kernel is out of memory for buffers.
+    pub const NOBUFS: Errno = Errno(105);
     /// `ETIMEDOUT`: the peer stopped answering the kernel.
     pub const TIMEDOUT: Errno = Errno(110);
     /// `ECONNREFUSED`: nobody listens there.

@@ -23,6 +23,14 @@ pub enum Incident {
         /// What ran out.
         errno: Errno,
     },
+    /// The kernel had no memory for a session, or no watch (`ENOMEM`, `ENOBUFS`, `ENOSPC`). One that is
+    /// new is closed; for others the call is made again a little later, until it succeeds.
+    OutOfMemory {
+        /// The session.
+        id: SessionId,
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// A handler, or a framer, panicked; its session is closed with `HandlerPanicked`.
     Panicked {
         /// The session that was being served; `SessionId::NONE` outside of any session.
@@ -74,6 +82,9 @@ impl fmt::Display for Incident {
         match self {
             Incident::ListenerRests { listener, errno } => {
                 write!(f, "listener {listener} rests: {errno}")
+            }
+            Incident::OutOfMemory { id, errno } => {
+                write!(f, "the kernel is short of memory for session {id}: {errno}")
             }
             Incident::Panicked { id, message } => {
                 write!(f, "handler panicked, session {id} is closed: {message}")

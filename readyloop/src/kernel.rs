@@ -24,6 +24,9 @@ pub enum Io {
     WouldBlock,
     /// A read found the end of the peer's stream.
     Finished,
+    /// Memory is missing (`ENOMEM`, `ENOBUFS`): nothing was moved, and the same call may succeed later.
+    /// The poller does not tell when.
+    Exhausted(Errno),
     /// The connection is broken.
     Failed(Errno),
 }
@@ -117,7 +120,15 @@ pub trait Kernel {
     fn watch_listener(&mut self, listener: &Self::Listener, number: usize) -> Result<(), Errno>;
 
     /// Stops reporting callers while the listener rests, or starts again. Does nothing under edge.
-    fn rest_listener(&mut self, listener: &Self::Listener, number: usize, rest: bool);
+    ///
+    /// # Errors
+    /// The poller's, if it is to start again: `ENOSPC`, `ENOMEM`. Nothing is reported then.
+    fn rest_listener(
+        &mut self,
+        listener: &Self::Listener,
+        number: usize,
+        rest: bool,
+    ) -> Result<(), Errno>;
 
     /// Takes one caller.
     fn accept(&mut self, listener: &Self::Listener) -> Accept<Self::Socket>;

@@ -21,7 +21,7 @@ use crate::incident::{Incident, discard};
 /// How long after an incident was told others of its kind are only counted.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Kinds of incidents that can happen again and again.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 /// Where incidents are told. A handle: clones are the same one, and count together.
 #[derive(Clone)]
@@ -58,6 +58,7 @@ fn kind_of(incident: &Incident) -> Option<usize> {
         Incident::Panicked { .. } => Some(1),
         Incident::Stalled { .. } => Some(2),
         Incident::PreambleFailed { .. } => Some(3),
+        Incident::OutOfMemory { .. } => Some(4),
         // Of each, a thread has one in its life.
         Incident::Draining { .. } | Incident::Ended { .. } | Incident::Repeated { .. } => None,
     }

@@ -11,7 +11,7 @@
 //!
 //! Invariants: frames are delivered in `Open` only, and only while nothing holds it; bytes are accepted
 //! in `Connecting`, `Open` and `PeerFinished`, unless the peer takes none; `blocked` is true exactly
-//! while the kernel owes us a writable event; a queue that is not empty belongs to a session that is
+//! while the kernel owes us a writable event, or memory; a queue that is not empty belongs to a session that is
 //! blocked, on the page, or dead.
 
 pub mod decision;
@@ -57,6 +57,8 @@ impl Holds {
     pub const FOLLOWS: Holds = Holds(32);
     /// It has sent to a group whose slow members must catch up first.
     pub const GROUP: Holds = Holds(16);
+    /// The kernel had no memory for it: it is not written either.
+    pub const MEMORY: Holds = Holds(64);
     /// Its end is decided, and its handler is being told, elsewhere. Never released.
     pub const CLOSING: Holds = Holds(8);
 
@@ -285,10 +287,11 @@ impl Session {
     /// What the poller should report, by phase.
     #[inline]
     pub fn wants(&self) -> Interest {
-        let write = if self.is_blocked() { Interest::WRITE } else { Interest::NONE };
+        let is_short = self.holds().has(Holds::MEMORY);
+        let write = if self.is_blocked() && !is_short { Interest::WRITE } else { Interest::NONE };
         match self.phase() {
             Phase::Open if self.holds().is_none() => Interest::READ.and(write),
-            Phase::Lingering => Interest::READ,
+            Phase::Lingering if !is_short => Interest::READ,
             // What a connect, or a preamble, is waiting for is not decided here.
             Phase::Connecting | Phase::Dead => self.interest,
             _ => write,
@@ -468,6 +471,22 @@ mod tests {
         session.hold(Holds::QUEUE, Now::ZERO);
         assert_eq!(session.wants(), Interest::WRITE);
         session.unblock(Now::ZERO);
+        assert_eq!(session.wants(), Interest::NONE);
+    }
+
+    #[test]
+    fn without_kernel_memory_nothing_is_wanted_of_a_session() {
+        let mut session = open();
+        session.block(Now::ZERO);
+        session.hold(Holds::MEMORY, Now::ZERO);
+        assert_eq!(session.wants(), Interest::NONE);
+        session.release(Holds::MEMORY, Now::ZERO);
+        assert_eq!(session.wants(), Interest::BOTH);
+        session.close(CloseReason::Closed);
+        session.linger();
+        session.unblock(Now::ZERO);
+        assert_eq!(session.wants(), Interest::READ);
+        session.hold(Holds::MEMORY, Now::ZERO);
         assert_eq!(session.wants(), Interest::NONE);
     }
 

@@ -302,7 +302,10 @@ impl<K: Kernel> Listeners<K> {
         let rest = listening.rest.take();
         let Some(errno) = round.exhausted else {
             if rest.is_some() {
-                kernel.rest_listener(&listening.socket, number, false);
+                // Without memory to be told of callers it rests on.
+                let woken = kernel.rest_listener(&listening.socket, number, false);
+                let goes_on = |_| Rest { until: now + self.rest, tried_at: round.closed };
+                listening.rest = woken.err().map(goes_on);
                 self.settle();
             }
             if !round.emptied {
@@ -311,7 +314,8 @@ impl<K: Kernel> Listeners<K> {
             return None;
         };
         if rest.is_none() {
-            kernel.rest_listener(&listening.socket, number, true);
+            // To stop takes no memory.
+            let _rests = kernel.rest_listener(&listening.socket, number, true);
         }
         let begins = rest.is_none() || rested;
         let until = match rest {

@@ -5,6 +5,7 @@ use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::host::Host;
 use crate::id::{SessionId, Token};
+use crate::incident::Incident;
 use crate::kernel::{Farewell, Interest, Kernel};
 use crate::listeners::{Caller, Round};
 use crate::recv::Remainder;
@@ -12,6 +13,7 @@ use crate::session::Phase;
 
 use super::Reactor;
 use super::links::{Link, Open};
+use super::retry::may_pass;
 use super::stop::Stage;
 
 impl<K: Kernel, H: Host> Reactor<K, H> {
@@ -82,6 +84,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let Caller { socket, address, listener } = caller;
         let id = self.sessions.insert(Phase::Open, address.ip());
         if let Err(errno) = self.kernel.watch(&socket, Token::session(id), Interest::READ) {
+            if may_pass(errno) {
+                self.report.tell(Incident::OutOfMemory { id, errno }, self.now());
+            }
             return self.forget(id, socket, CloseReason::System(errno));
         }
         if let Some(session) = self.sessions.get_mut(id) {

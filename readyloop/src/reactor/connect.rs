@@ -102,7 +102,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         session.interest = want;
         self.sessions.stats.rearms += 1;
         if let Err(errno) = self.kernel.rearm(socket, Token::session(id), want) {
-            self.sessions.kill(id, CloseReason::System(errno));
+            self.not_armed(id, errno);
         }
     }
 
@@ -136,7 +136,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// limit does, and gives up its place meanwhile.
     #[cold]
     fn hold_back(&mut self, id: SessionId, caller: Caller<K::Socket>) {
-        self.kernel.unwatch(&caller.socket);
+        if self.sessions.unwatch(id) {
+            self.kernel.unwatch(&caller.socket);
+        }
         self.sessions.remove(id);
         let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
         self.listeners.hold(&mut self.kernel, caller, now, stats);

@@ -6,7 +6,6 @@
 
 use std::io::IoSlice;
 
-use crate::close::CloseReason;
 use crate::error::Errno;
 use crate::host::{Host, News};
 use crate::id::{SessionId, Token};
@@ -125,7 +124,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let Some((session, stock, stats)) = self.sessions.get_for_write(id) else { return };
         let count = match outcome {
             Io::Done(count) => count,
-            Io::WouldBlock => 0,
+            Io::WouldBlock | Io::Exhausted(_) => 0,
             Io::Finished | Io::Failed(_) => {
                 session.cut_off = true;
                 // EPIPE: it takes nothing any more. What it sent before may still be read, and a session
@@ -151,7 +150,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
         let is_empty = session.queue.is_empty();
         if count < tried {
-            self.blocked(id, count > 0);
+            self.cut_short(id, outcome);
         } else if !is_empty {
             // Out of budget, and the socket would take more: the next turn does not sleep.
             self.sessions.mark_dirty(id);
@@ -159,13 +158,19 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.next_step(id);
     }
 
-    /// A write was cut short, perhaps after some bytes: the rest leaves when the socket is writable.
+    /// A write was cut short, perhaps after some bytes: the rest leaves when the socket is writable,
+    /// or when there is memory for it.
     #[cold]
-    fn blocked(&mut self, id: SessionId, progress: bool) {
+    fn cut_short(&mut self, id: SessionId, outcome: Io) {
+        // Without memory, it is not for the peer to show that it takes bytes.
+        let progress = outcome != Io::WouldBlock;
         let Some(socket) = self.links.socket(id) else { return };
         if self.sessions.block(id, progress) {
             let outstanding = self.kernel.outstanding(socket);
             self.sessions.watch_for_stall(id, outstanding);
+        }
+        if let Io::Exhausted(errno) = outcome {
+            self.starved(id, errno);
         }
     }
 
@@ -242,18 +247,18 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn arm_one(&mut self, id: SessionId) {
         let Some(socket) = self.links.socket(id) else { return };
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.unwatched {
+            return self.watch_again(id);
+        }
         let wants = session.wants();
         if wants == session.interest {
             return;
         }
         session.interest = wants;
-        if session.unwatched {
-            return;
-        }
         let outcome = self.kernel.rearm(socket, Token::session(id), wants);
         self.sessions.stats.rearms += 1;
         if let Err(errno) = outcome {
-            self.sessions.kill(id, CloseReason::System(errno));
+            self.not_armed(id, errno);
         }
     }
 }

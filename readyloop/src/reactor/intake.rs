@@ -221,6 +221,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             }
             Io::Done(_) | Io::WouldBlock => {}
             Io::Finished => self.peer_finished(id),
+            Io::Exhausted(errno) => self.starved(id, errno),
             Io::Failed(errno) => self.broke(id, errno),
         }
     }
@@ -376,6 +377,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                     budget = budget.saturating_sub(count);
                 }
                 Io::WouldBlock => return,
+                Io::Exhausted(errno) => return self.starved(id, errno),
                 Io::Finished | Io::Failed(_) => {
                     // All that we had to say was written before our direction ended.
                     if let Some(reason) = self.sessions.get(id).and_then(Session::reason) {

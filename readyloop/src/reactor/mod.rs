@@ -21,6 +21,7 @@ mod links;
 mod mail;
 mod reap;
 mod remote;
+mod retry;
 mod setup;
 mod stop;
 mod timers;
@@ -53,6 +54,7 @@ pub use acceptor::{Acceptor, Balance};
 use links::Links;
 use mail::{Inbox, Posting};
 pub use remote::Remote;
+use retry::Backoff;
 pub use setup::{AcceptorSetup, Setup};
 use stop::Stage;
 
@@ -83,6 +85,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     walk: VecDeque<SessionId>,
     /// Sessions whose interest differs from what the poller knows.
     rearms: Vec<SessionId>,
+    /// How long to wait for kernel memory.
+    backoff: Backoff,
     stage: Stage,
     report: Report,
     measures_waits: bool,
@@ -121,6 +125,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             page: Page::new(limits.send_high_bytes),
             walk: VecDeque::new(),
             rearms: Vec::new(),
+            backoff: Backoff::new(),
             stage: Stage::Running,
             report,
             measures_waits,

@@ -35,6 +35,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             match whose {
                 Timer::User(id) => self.user_timer(id, timer),
                 Timer::Deadline(id) => self.deadline(id, timer),
+                Timer::Memory(id) => self.retry(id, timer),
                 Timer::Stall(id, outstanding) => self.stall_timer(id, timer, outstanding),
             }
         }

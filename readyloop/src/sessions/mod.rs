@@ -98,6 +98,8 @@ pub enum Timer {
     Deadline(SessionId),
     /// One that a handler set.
     User(SessionId),
+    /// Kernel memory was missing for this session.
+    Memory(SessionId),
     /// Whether the peer of a blocked session takes bytes; with how many it had not taken when that
     /// was looked at last.
     Stall(SessionId, u32),
@@ -451,7 +453,10 @@ impl Sessions {
     /// The poller is to forget the session; `false` if it has already.
     pub fn unwatch(&mut self, id: SessionId) -> bool {
         let Some(session) = self.get_mut(id) else { return false };
-        session.interest = Interest::NONE;
+        if session.phase() != Phase::Connecting {
+            // Of one that is connecting, it is all that says what it waits for.
+            session.interest = Interest::NONE;
+        }
         !std::mem::replace(&mut session.unwatched, true)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
-use crate::session::{Phase, Session};
+use crate::session::{Holds, Phase, Session};
 use crate::wheel::TimerId;
 
 use super::{Sessions, Timer, key};
@@ -95,7 +95,21 @@ impl Sessions {
             session.is_blocked() && matches!(session.phase(), Phase::Open | Phase::PeerFinished);
         session.stall_timer = waits;
         let taken = (before as usize).saturating_sub(outstanding);
-        waits.then_some(!session.progress && taken < self.limits.write_bytes_min)
+        // Without memory, it is not the peer who keeps us waiting.
+        let excused = session.progress || session.holds().has(Holds::MEMORY);
+        waits.then_some(!excused && taken < self.limits.write_bytes_min)
+    }
+
+    /// The kernel had no memory for a call of the session: it is neither read nor written until `due`.
+    /// Whether that was not so already.
+    pub fn wait_for_memory(&mut self, id: SessionId, due: impl FnOnce() -> Now) -> bool {
+        let alive = self.slab.get_mut(key(id)).filter(|session| !session.is_dead());
+        let Some(session) = alive.filter(|session| !session.holds().has(Holds::MEMORY)) else {
+            return false;
+        };
+        self.wheel.set(&mut session.timers, due(), Timer::Memory(id));
+        self.hold(id, Holds::MEMORY);
+        true
     }
 
     /// Sets, or moves, the engine's own timer of a session.

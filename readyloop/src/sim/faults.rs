@@ -52,6 +52,9 @@ pub struct Faults {
     pub watch_refused: u32,
     /// Changing what a socket is watched for fails (`ENOMEM`).
     pub rearm_refused: u32,
+    /// Kernel memory runs out: for this one call, or for this and other kinds of calls for up to 20 ms.
+    /// Asked at each accept, connect, read, write, and change of the interest list.
+    pub memory_short: u32,
     /// A connect fails at once (`ENETUNREACH`).
     pub connect_refused: u32,
     /// The most true events that one wait reports; the others come with the next waits. Not a
@@ -88,6 +91,7 @@ impl Faults {
             reserve_missing: 0,
             watch_refused: 0,
             rearm_refused: 0,
+            memory_short: 0,
             connect_refused: 0,
             events_max: 1024,
         }
@@ -115,7 +119,8 @@ impl Faults {
             accept_exhausted: 30,
             reserve_missing: 300,
             watch_refused: 20,
-            rearm_refused: 0,
+            rearm_refused: 20,
+            memory_short: 5,
             connect_refused: 30,
             events_max: 4,
         }
@@ -144,6 +149,8 @@ impl Faults {
             &mut faults.accept_exhausted,
             &mut faults.reserve_missing,
             &mut faults.watch_refused,
+            &mut faults.rearm_refused,
+            &mut faults.memory_short,
             &mut faults.connect_refused,
             &mut faults.urgent,
         ] {
@@ -168,11 +175,5 @@ mod tests {
     fn a_seed_names_one_mixture() {
         assert_eq!(Faults::random(7), Faults::random(7));
         assert_ne!(Faults::random(7), Faults::random(8));
-    }
-
-    #[test]
-    fn no_mixture_ends_a_watched_connection() {
-        assert!((0..100).all(|seed| Faults::random(seed).rearm_refused == 0));
-        assert_eq!(Faults::hostile().rearm_refused, 0);
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::calls::Calls;
 use super::link::{Link, ServerEnd, Stage};
+use super::memory::Need;
 use super::poller::Watch;
 use super::wait::Begun;
 use super::world::{World, raise};
@@ -26,7 +27,6 @@ use crate::kernel::{Accept, Connect, Farewell, Interest, Io, Kernel, Ready, Trig
 const RUNS_MAX: usize = 1024;
 
 const ENETUNREACH: Errno = Errno(101);
-const ENOBUFS: Errno = Errno(105);
 const ENOTCONN: Errno = Errno(107);
 const EPROTO: Errno = Errno(71);
 
@@ -125,6 +125,7 @@ impl World {
             Io::Done(bytes) => bytes as u64,
             Io::WouldBlock => 1 << 32,
             Io::Finished => 1 << 33,
+            Io::Exhausted(errno) => 1 << 35 | u64::from(errno.0.unsigned_abs()),
             Io::Failed(errno) => 1 << 34 | u64::from(errno.0.unsigned_abs()),
         };
         self.note('=', fact);
@@ -134,6 +135,10 @@ impl World {
     fn recv(&mut self, socket: &SimSocket, room: usize, take: impl FnMut(&[u8])) -> Io {
         assert!(room > 0, "{socket:?}: a read into nothing would look like the peer's end");
         self.meanwhile();
+        if let Some(errno) = self.lacks_memory(Need::Recv) {
+            self.enter('r', socket);
+            return self.note_io(Io::Exhausted(errno));
+        }
         let short = self.trigger == Trigger::Level && self.chance(|faults| faults.short_reads);
         let asked = if short { self.rng.piece(room) } else { room };
         let link = self.enter('r', socket);
@@ -153,6 +158,10 @@ impl World {
         let bytes: usize = runs.iter().map(|run| run.len()).sum();
         assert!(bytes > 0, "{socket:?}: a write of nothing");
         self.meanwhile();
+        if let Some(errno) = self.lacks_memory(Need::Send) {
+            self.enter('s', socket);
+            return self.note_io(Io::Exhausted(errno));
+        }
         let short = self.chance(|faults| faults.short_writes);
         let allowed = if short { self.rng.piece(bytes + 1) - 1 } else { bytes };
         let link = self.enter('s', socket);
@@ -204,8 +213,11 @@ impl World {
             return Accept::Exhausted(Errno::MFILE);
         }
         if self.chance(|faults| faults.accept_exhausted) {
-            let errnos = [Errno::MFILE, Errno::NFILE, ENOBUFS, Errno::NOMEM];
+            let errnos = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
             return Accept::Exhausted(errnos[self.rng.below(4)]);
+        }
+        if let Some(errno) = self.lacks_memory(Need::Accept) {
+            return Accept::Exhausted(errno);
         }
         let Some(link) = self.listeners[listener.0].backlog.pop_front() else {
             return Accept::Empty;
@@ -302,19 +314,29 @@ impl Kernel for Sim {
         Ok(())
     }
 
-    fn rest_listener(&mut self, listener: &SimListener, number: usize, rest: bool) {
+    fn rest_listener(
+        &mut self,
+        listener: &SimListener,
+        number: usize,
+        rest: bool,
+    ) -> Result<(), Errno> {
         let world = &mut *self.world();
+        let is_level = world.trigger == Trigger::Level;
+        let lacks = if is_level && !rest { world.lacks_memory(Need::Rearm) } else { None };
         let watch = own(&mut world.listeners[listener.0].watch, self.0.kernel);
         let Some(watch) = watch else {
             panic!("{listener:?} is to rest, but it is not watched by this kernel");
         };
         assert!(watch.token == Token::listener(number), "{listener:?} has another number");
-        watch.want = match world.trigger {
-            Trigger::Edge => return,
-            Trigger::Level if rest => Interest::NONE,
-            Trigger::Level => Interest::READ,
-        };
+        if !is_level {
+            return Ok(());
+        }
+        if let Some(errno) = lacks {
+            return Err(errno);
+        }
+        watch.want = if rest { Interest::NONE } else { Interest::READ };
         world.pollers[self.0.kernel].counts.rearms += 1;
+        Ok(())
     }
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
@@ -344,6 +366,9 @@ impl Kernel for Sim {
         }
         if world.open_sockets() >= world.sockets_max {
             return Err(Errno::MFILE);
+        }
+        if let Some(errno) = world.lacks_memory(Need::Connect) {
+            return Err(errno);
         }
         // The link must know its socket, and the socket its link: the link's number is the next
         // one.
@@ -383,6 +408,9 @@ impl Kernel for Sim {
         if world.chance(|faults| faults.watch_refused) {
             return Err([Errno::NOSPC, Errno::NOMEM][world.rng.below(2)]);
         }
+        if let Some(errno) = world.lacks_memory(Need::Watch) {
+            return Err(errno);
+        }
         let want = if world.trigger == Trigger::Edge { Interest::BOTH } else { want };
         // ep_insert: what is ready at this moment counts as an edge.
         let (kernel, edge) = (self.0.kernel, readiness != 0);
@@ -396,6 +424,9 @@ impl Kernel for Sim {
         assert!(world.trigger == Trigger::Level, "{socket:?} is rearmed under edge");
         if world.chance(|faults| faults.rearm_refused) {
             return Err(Errno::NOMEM);
+        }
+        if let Some(errno) = world.lacks_memory(Need::Rearm) {
+            return Err(errno);
         }
         let Some(watch) = own(world.watch_of(socket), self.0.kernel) else {
             panic!("{socket:?} is rearmed, but it is not watched by this kernel");

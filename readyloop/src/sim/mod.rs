@@ -68,6 +68,7 @@ mod client;
 mod faults;
 mod kernel;
 mod link;
+mod memory;
 mod poller;
 mod preamble;
 mod rng;
@@ -95,6 +96,7 @@ pub use calls::Calls;
 pub use client::{Client, End};
 pub use faults::Faults;
 pub use kernel::{Sim, SimListener, SimSocket};
+pub use memory::Need;
 pub use preamble::{Leg, Preamble};
 pub use rng::Rng;
 
@@ -252,6 +254,12 @@ impl Net {
     /// a caller waits or not.
     pub fn refuse_descriptors(&self, accepts: usize) {
         self.world.borrow_mut().descriptors_missing = accepts;
+    }
+
+    /// Kernel memory for these needs is missing from now on, for this long: each such call fails, and
+    /// does nothing.
+    pub fn lack_memory(&self, needs: &[Need], span: Duration) {
+        self.world.borrow_mut().lack_memory(needs, span);
     }
 
     /// From now on every wait of this kernel fails, as that of a poller that can no longer work.

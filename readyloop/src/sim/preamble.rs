@@ -119,7 +119,9 @@ impl Link {
                         Io::Done(_) => {}
                         Io::WouldBlock => return Connect::Pending(Interest::READ),
                         Io::Finished => return Connect::Finished,
-                        Io::Failed(errno) => return Connect::Failed(errno),
+                        Io::Failed(errno) | Io::Exhausted(errno) => {
+                            return Connect::Failed(errno);
+                        }
                     }
                 }
                 Leg::Says(bytes) => match self.send(*bytes, *bytes) {
@@ -128,7 +130,9 @@ impl Link {
                         *bytes -= count;
                     }
                     Io::WouldBlock | Io::Finished => return Connect::Pending(Interest::WRITE),
-                    Io::Failed(errno) => return Connect::Failed(errno),
+                    Io::Failed(errno) | Io::Exhausted(errno) => {
+                        return Connect::Failed(errno);
+                    }
                 },
             }
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::link::{Link, ServerEnd};
+use super::memory::Shortage;
 use super::poller::{Poller, Watch};
 use super::rng::Rng;
 use super::wait::Hook;
@@ -37,6 +38,8 @@ pub(super) struct World {
     pub(super) descriptors_missing: usize,
     /// How many sockets the process can have open (`RLIMIT_NOFILE`); listeners are not counted.
     pub(super) sockets_max: usize,
+    /// Until when memory is missing, for each need.
+    pub(super) shortage: Shortage,
     /// Time does not jump to a timeout while the test settles the net.
     pub(super) held: bool,
     /// What the test does while a kernel sleeps.
@@ -76,6 +79,7 @@ impl World {
             dialled: VecDeque::new(),
             descriptors_missing: 0,
             sockets_max: usize::MAX,
+            shortage: Shortage::default(),
             held: false,
             hook: None,
             hook_runs: false,

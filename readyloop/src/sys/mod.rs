@@ -153,6 +153,9 @@ pub(crate) fn check_trigger(poller: Poller, trigger: Trigger) -> Result<()> {
     Ok(())
 }
 
+/// How long to wait before the next wait that may find memory.
+const NO_MEMORY_PAUSE: Duration = Duration::from_millis(10);
+
 const ACCEPT_FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 fn open_reserve() -> rustix::io::Result<OwnedFd> {
@@ -170,6 +173,9 @@ fn moved(outcome: rustix::io::Result<usize>) -> Io {
     match outcome {
         Ok(count) => Io::Done(count),
         Err(RustixErrno::AGAIN) => Io::WouldBlock,
+        Err(errno @ (RustixErrno::NOMEM | RustixErrno::NOBUFS)) => {
+            Io::Exhausted(plain_errno(errno))
+        }
         Err(errno) => Io::Failed(plain_errno(errno)),
     }
 }
@@ -219,6 +225,12 @@ impl Kernel for Linux {
                 // With a timeout, how long is left to sleep is the caller's to say.
                 Err(RustixErrno::INTR) if timeout.is_none() => {}
                 Err(RustixErrno::INTR) => return Ok(0),
+                Err(RustixErrno::NOMEM) => {
+                    // poll(2) and select(2) want memory for each wait. Nobody is told of anything until
+                    // there is some, and without a pause that would be a spin.
+                    std::thread::sleep(NO_MEMORY_PAUSE.min(timeout.unwrap_or(NO_MEMORY_PAUSE)));
+                    return Ok(0);
+                }
                 Err(errno) => return Err(plain_errno(errno)),
             }
         }
@@ -251,12 +263,24 @@ impl Kernel for Linux {
         self.poller.add(listener.as_fd(), token, Interest::READ).map_err(plain_errno)
     }
 
-    fn rest_listener(&mut self, listener: &Listener, number: usize, rest: bool) {
-        if self.trigger == Trigger::Level {
-            let want = if rest { Interest::NONE } else { Interest::READ };
-            // It can only fail for want of memory; then the listener goes on being reported.
-            let _reported = self.poller.modify(listener.as_fd(), Token::listener(number), want);
+    fn rest_listener(
+        &mut self,
+        listener: &Listener,
+        number: usize,
+        rest: bool,
+    ) -> std::result::Result<(), Errno> {
+        if self.trigger == Trigger::Edge {
+            return Ok(());
         }
+        let (fd, token) = (listener.as_fd(), Token::listener(number));
+        let want = if rest { Interest::NONE } else { Interest::READ };
+        match self.poller.modify(fd, token, want) {
+            // For want of memory, of which this needs none.
+            Err(_) if rest => self.poller.forget(fd),
+            Err(RustixErrno::NOENT) => self.poller.add(fd, token, want).map_err(plain_errno)?,
+            other => other.map_err(plain_errno)?,
+        }
+        Ok(())
     }
 
     fn accept(&mut self, listener: &Listener) -> Accept<OwnedFd> {

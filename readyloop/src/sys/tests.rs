@@ -17,6 +17,7 @@ use super::*;
 use crate::id::SessionId;
 
 mod dials;
+mod memory;
 mod options;
 
 const EVENTS_MAX: usize = 8;
@@ -362,9 +363,9 @@ fn a_resting_listener_is_silent_until_its_rest_is_over(mut linux: Linux) {
     linux.watch_listener(&listener, 0).unwrap();
     let _caller = dial(address);
     await_ready(&mut linux, Token::listener(0), Ready::READABLE);
-    linux.rest_listener(&listener, 0, true);
+    linux.rest_listener(&listener, 0, true).unwrap();
     assert_eq!(ready_now(&mut linux), []);
-    linux.rest_listener(&listener, 0, false);
+    linux.rest_listener(&listener, 0, false).unwrap();
     await_ready(&mut linux, Token::listener(0), Ready::READABLE);
 }
 

@@ -176,7 +176,7 @@ fn live(seed: u64) -> Stats {
         drain_timeout: Duration::from_millis(60),
         ..Limits::default()
     };
-    let faults = Faults { rearm_refused: 20, ..Faults::random(seed) };
+    let faults = Faults::random(seed);
     let dialled: Rc<RefCell<Vec<_>>> = Rc::default();
     let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, dialled.clone()));
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());

@@ -12,6 +12,7 @@ mod fairness;
 mod faults;
 mod framers;
 mod groups;
+mod memory;
 mod order;
 mod preamble_worlds;
 mod preambles;

@@ -36,7 +36,14 @@ fn town(
 
 /// All that may happen to bytes on their way; nobody is lost.
 fn faults() -> Faults {
-    Faults { accept_skipped: 0, accept_exhausted: 0, watch_refused: 0, ..Faults::hostile() }
+    Faults {
+        accept_skipped: 0,
+        accept_exhausted: 0,
+        watch_refused: 0,
+        memory_short: 0,
+        rearm_refused: 0,
+        ..Faults::hostile()
+    }
 }
 
 fn ways() -> impl Iterator<Item = (Plan, Trigger)> {

@@ -10,7 +10,10 @@ use readyloop::sim::{Client, Faults, Leg, Net, Preamble, Rng};
 use readyloop::{Balance, CloseReason, Errno, Limits};
 
 use super::preambles::opened;
-use super::seeds::{Caller, answer, assert_taken, check_lives, refusals, small_limits};
+use super::seeds::{
+    Caller, LONGEST_RETRY, answer, assert_taken, check_lives, memory_is_back, refusals,
+    small_limits,
+};
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
 
@@ -99,7 +102,10 @@ fn live(seed: u64) {
             }
         }
     }
+    town.net.set_faults(memory_is_back(seed));
     callers.iter_mut().for_each(Caller::conclude);
+    town.settle();
+    town.net.advance(LONGEST_RETRY);
     town.settle();
     // A listener that rests is given its time.
     let clients = || callers.iter().map(|caller| &caller.client).chain(&rude);

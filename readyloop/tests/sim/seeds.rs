@@ -169,6 +169,14 @@ impl Caller {
     }
 }
 
+/// After this time whatever has failed for want of memory was tried again, and a listener too.
+pub const LONGEST_RETRY: Duration = Duration::from_millis(300);
+
+/// The faults of a world in which the kernel has all the memory that it needs from now on.
+pub fn memory_is_back(seed: u64) -> Faults {
+    Faults { memory_short: 0, watch_refused: 0, rearm_refused: 0, ..Faults::random(seed) }
+}
+
 /// How many callers a reactor may have refused.
 pub fn refusals(stats: &Stats) -> u64 {
     let unwatched = stats.closed[CloseReason::System(Errno::NOSPC).kind()];
@@ -253,6 +261,9 @@ fn live(seed: u64) {
     world.net.settle(200_000, || {
         world.reactor.turn().unwrap();
     });
+    world.net.set_faults(memory_is_back(seed));
+    world.net.advance(LONGEST_RETRY);
+    world.settle();
     // A listener that rests is not in sight of the wait; give it its time.
     world.turn_while(|_| callers.iter().any(|caller| caller.client.is_waiting()));
     world.settle();

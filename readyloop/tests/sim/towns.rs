@@ -11,7 +11,10 @@ use readyloop::sim::{Client, Faults, Rng};
 use readyloop::{Balance, Limits, SessionId};
 
 use super::chaos::{chaos, disturb, somebody, speak};
-use super::seeds::{Caller, POISON, answer, assert_taken, check_lives, refusals, small_limits};
+use super::seeds::{
+    Caller, LONGEST_RETRY, POISON, answer, assert_taken, check_lives, memory_is_back, refusals,
+    small_limits,
+};
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
 
@@ -94,6 +97,9 @@ fn live(seed: u64, workers: bool) {
     }
     callers.iter_mut().for_each(Caller::conclude);
     town.settle();
+    town.net.set_faults(memory_is_back(seed));
+    town.net.advance(LONGEST_RETRY);
+    town.settle();
     town.step_while(|| callers.iter().any(|caller| caller.client.is_waiting()));
     town.settle();
     let mut facts = town.facts();
@@ -151,7 +157,7 @@ fn live_in_chaos(seed: u64, workers: bool) {
         ..Limits::default()
     };
     let (dialled, made) = (Names::default(), Cell::new(seed));
-    let faults = Faults { rearm_refused: 20, ..Faults::random(seed) };
+    let faults = Faults::random(seed);
     let mut town = Town::new(seed, plan, trigger, faults, &limits, || {
         made.set(made.get().wrapping_mul(31) + 7);
         chaos(made.get(), dialled.clone())

@@ -127,7 +127,7 @@ fn a_rearm_of_what_another_kernel_watches() {
 fn a_rest_of_a_listener_that_another_kernel_watches() {
     let (mut bench, ..) = bench();
     let _ = bench.kernel.watch_listener(&bench.listener, 0);
-    bench.net.kernel().rest_listener(&bench.listener, 0, true);
+    bench.net.kernel().rest_listener(&bench.listener, 0, true).unwrap();
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_second_watch_of_a_listener() {
 #[should_panic(expected = "to rest, but it is not watched")]
 fn a_rest_of_a_listener_that_is_not_watched() {
     let (mut bench, ..) = bench();
-    bench.kernel.rest_listener(&bench.listener, 0, true);
+    bench.kernel.rest_listener(&bench.listener, 0, true).unwrap();
 }
 
 #[test]

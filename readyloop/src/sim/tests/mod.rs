@@ -5,6 +5,7 @@ mod callers;
 mod ends;
 mod hostile;
 mod kernels;
+mod memory;
 mod misuse;
 mod readiness;
 

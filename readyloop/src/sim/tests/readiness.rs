@@ -128,9 +128,9 @@ fn a_listener_that_rests_reports_nobody() {
     let mut bench = Bench::new(Trigger::Level);
     bench.kernel.watch_listener(&bench.listener, 0).unwrap();
     let _caller = bench.net.connect(0);
-    bench.kernel.rest_listener(&bench.listener, 0, true);
+    bench.kernel.rest_listener(&bench.listener, 0, true).unwrap();
     assert_eq!(bench.events(), []);
-    bench.kernel.rest_listener(&bench.listener, 0, false);
+    bench.kernel.rest_listener(&bench.listener, 0, false).unwrap();
     assert_eq!(bench.events(), [(Token::listener(0), R)]);
 }
 
