@@ -35,6 +35,11 @@ impl Client {
         Client { world, link }
     }
 
+    fn trace(&self, act: impl FnOnce() -> String) {
+        let link = self.link;
+        self.world.borrow_mut().trace(|| format!("c{link} {}", act()));
+    }
+
     fn link<R>(&self, act: impl FnOnce(&mut Link) -> R) -> R {
         act(self.world.borrow_mut().link(self.link))
     }
@@ -50,6 +55,7 @@ impl Client {
     /// # Panics
     /// When this client has ended its direction, or is dialled and has not accepted.
     pub fn send(&self, bytes: &[u8]) {
+        self.trace(|| format!("sends {}", bytes.len()));
         self.link(|link| {
             assert!(link.handshake != Handshake::Dialled, "{self:?} sends before it accepts");
             let ended = link.to_server.end != Stage::Open || link.client == ClientEnd::Gone;
@@ -76,27 +82,35 @@ impl Client {
     /// Puts an urgent mark behind what was sent, as a byte of urgent data does (tcp(7), `MSG_OOB`);
     /// the urgent byte itself is not part of the stream.
     pub fn send_urgent(&self) {
+        self.trace(|| "sends urgent data".to_string());
         self.link(Link::mark_urgent);
     }
 
     /// Ends the client's direction behind what was sent (FIN); it still reads.
     pub fn finish(&self) {
-        self.link(|link| {
-            if link.to_server.end == Stage::Open && link.client != ClientEnd::Gone {
-                link.to_server.end = Stage::Sent;
-            }
-        });
+        self.trace(|| "finishes".to_string());
+        self.link(Self::end_direction);
+    }
+
+    fn end_direction(link: &mut Link) {
+        if link.to_server.end == Stage::Open && link.client != ClientEnd::Gone {
+            link.to_server.end = Stage::Sent;
+        }
     }
 
     /// Ends both directions, as close(2) does. TCP: FIN, and bytes that still come are answered with a
     /// reset. Unix: the server's socket is hung up, with what was sent still to be read.
     pub fn close(&self) {
-        self.finish();
-        self.link(|link| link.client = ClientEnd::Gone);
+        self.trace(|| "closes".to_string());
+        self.link(|link| {
+            Self::end_direction(link);
+            link.client = ClientEnd::Gone;
+        });
     }
 
     /// Tears the connection down (RST), as close(2) does with `SO_LINGER` of zero seconds.
     pub fn reset(&self) {
+        self.trace(|| "resets".to_string());
         self.link(|link| {
             link.client = ClientEnd::Gone;
             if link.reset == Reset::No {
@@ -107,6 +121,7 @@ impl Client {
 
     /// Reads no more: what the server sends stays in its send buffer, up to the window.
     pub fn stop_reading(&self) {
+        self.trace(|| "stops reading".to_string());
         self.link(|link| {
             if link.client == ClientEnd::Reads {
                 link.client = ClientEnd::Stalls;
@@ -116,6 +131,7 @@ impl Client {
 
     /// Reads again.
     pub fn resume_reading(&self) {
+        self.trace(|| "reads on".to_string());
         self.link(|link| {
             if link.client == ClientEnd::Stalls {
                 link.client = ClientEnd::Reads;
@@ -126,12 +142,14 @@ impl Client {
     /// How many bytes the server's send buffer for this client holds; 262,144 at first, unless a
     /// fault made it small. At 0 the server can send nothing.
     pub fn set_window(&self, bytes: usize) {
+        self.trace(|| format!("has a window of {bytes}"));
         self.link(|link| link.window_bytes = bytes);
     }
 
     /// Takes at most so many bytes out of the server's send buffer, also while it does not read
     /// otherwise: a peer that reads slowly.
     pub fn take_some(&self, bytes: usize) {
+        self.trace(|| format!("takes {bytes}"));
         self.link(|link| link.carry(bytes));
     }
 
@@ -179,6 +197,7 @@ impl Client {
     /// # Panics
     /// When this client was not dialled, or was answered already.
     pub fn accept(&self) {
+        self.trace(|| "accepts".to_string());
         self.answer(Handshake::Answered);
     }
 
@@ -188,6 +207,7 @@ impl Client {
     /// # Panics
     /// As [`Client::accept`].
     pub fn refuse(&self, errno: Errno) {
+        self.trace(|| format!("refuses, errno {}", errno.0));
         self.answer(Handshake::Refused(errno));
     }
 

@@ -15,6 +15,7 @@ use super::calls::Calls;
 use super::link::{Link, ServerEnd, Stage};
 use super::memory::Need;
 use super::poller::Watch;
+use super::trace;
 use super::wait::Begun;
 use super::world::{World, raise};
 use crate::address::Route;
@@ -92,6 +93,11 @@ impl Sim {
         world
     }
 
+    /// Writes a call down, if anybody wants that.
+    fn trace(&self, line: impl FnOnce() -> String) {
+        self.world().trace_call(line);
+    }
+
     /// Sleeps. The test's hook comes first, as nobody may hold the world while it runs.
     fn sleep(&self, due: Option<Now>) {
         let kernel = self.0.kernel;
@@ -105,6 +111,100 @@ impl Sim {
             }
         }
         self.world().sleep(kernel, due);
+    }
+
+    fn try_rest(&self, listener: &SimListener, number: usize, rest: bool) -> Result<(), Errno> {
+        let world = &mut *self.world();
+        let is_level = world.trigger == Trigger::Level;
+        let lacks = if is_level && !rest { world.lacks_memory(Need::Rearm) } else { None };
+        let watch = own(&mut world.listeners[listener.0].watch, self.0.kernel);
+        let Some(watch) = watch else {
+            panic!("{listener:?} is to rest, but it is not watched by this kernel");
+        };
+        assert!(watch.token == Token::listener(number), "{listener:?} has another number");
+        if !is_level {
+            return Ok(());
+        }
+        if let Some(errno) = lacks {
+            return Err(errno);
+        }
+        watch.want = if rest { Interest::NONE } else { Interest::READ };
+        world.pollers[self.0.kernel].counts.rearms += 1;
+        Ok(())
+    }
+
+    fn try_connect(&self, route: &Route) -> Result<SimSocket, Errno> {
+        let mut world = self.call(|calls| &mut calls.connects);
+        if world.chance(|faults| faults.connect_refused) {
+            return Err(ENETUNREACH);
+        }
+        if world.open_sockets() >= world.sockets_max {
+            return Err(Errno::MFILE);
+        }
+        if let Some(errno) = world.lacks_memory(Need::Connect) {
+            return Err(errno);
+        }
+        // The link must know its socket, and the socket its link: the link's number is the next
+        // one.
+        let link = world.links_made();
+        let index = world.add_socket(link);
+        world.add_link(route.to.clone(), ServerEnd::Open(index));
+        world.dialled.push_back(link);
+        world.note('c', u64::from(index));
+        Ok(SimSocket { index, link })
+    }
+
+    fn try_connected(&self, socket: &SimSocket) -> Connect {
+        let mut world = self.call(|calls| &mut calls.errors);
+        let link = world.enter('?', socket);
+        if link.has_layer() && link.is_connected() {
+            assert!(link.preamble().is_some(), "{socket:?} is asked, and has answered already");
+            let watched = own(world.watch_of(socket), self.0.kernel).is_some();
+            assert!(watched, "{socket:?} is asked by a kernel that does not watch it");
+            return world.run_preamble(socket);
+        }
+        match link.error.take() {
+            Some(errno) => Connect::Failed(errno),
+            None if link.is_torn() => Connect::Failed(ENOTCONN),
+            None if link.is_connected() => Connect::Done(None),
+            None => Connect::Pending(Interest::WRITE),
+        }
+    }
+
+    fn try_watch(&self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
+        let mut world = self.call(|calls| &mut calls.watches);
+        let readiness = world.enter('w', socket).readiness();
+        assert_free(world.watch_of(socket), socket);
+        if world.chance(|faults| faults.watch_refused) {
+            return Err([Errno::NOSPC, Errno::NOMEM][world.rng.below(2)]);
+        }
+        if let Some(errno) = world.lacks_memory(Need::Watch) {
+            return Err(errno);
+        }
+        let want = if world.trigger == Trigger::Edge { Interest::BOTH } else { want };
+        // ep_insert: what is ready at this moment counts as an edge.
+        let (kernel, edge) = (self.0.kernel, readiness != 0);
+        *world.watch_of(socket) = Some(Watch { kernel, token, want, edge });
+        Ok(())
+    }
+
+    fn try_rearm(&self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
+        let mut world = self.call(|calls| &mut calls.rearms);
+        world.enter('m', socket);
+        assert!(world.trigger == Trigger::Level, "{socket:?} is rearmed under edge");
+        if world.chance(|faults| faults.rearm_refused) {
+            return Err(Errno::NOMEM);
+        }
+        if let Some(errno) = world.lacks_memory(Need::Rearm) {
+            return Err(errno);
+        }
+        let Some(watch) = own(world.watch_of(socket), self.0.kernel) else {
+            panic!("{socket:?} is rearmed, but it is not watched by this kernel");
+        };
+        assert!(watch.token == token, "{socket:?} is watched under another token");
+        assert!(watch.want != want, "{socket:?} is rearmed to what it has: a call for nothing");
+        watch.want = want;
+        Ok(())
     }
 }
 
@@ -133,6 +233,12 @@ impl World {
     }
 
     fn recv(&mut self, socket: &SimSocket, room: usize, take: impl FnMut(&[u8])) -> Io {
+        let io = self.read(socket, room, take);
+        self.trace_call(|| format!("recv s{} = {}", socket.index, trace::io(io)));
+        io
+    }
+
+    fn read(&mut self, socket: &SimSocket, room: usize, take: impl FnMut(&[u8])) -> Io {
         assert!(room > 0, "{socket:?}: a read into nothing would look like the peer's end");
         self.meanwhile();
         if let Some(errno) = self.lacks_memory(Need::Recv) {
@@ -157,6 +263,12 @@ impl World {
         assert!(runs.len() <= RUNS_MAX, "{socket:?}: {} runs in one write (IOV_MAX)", runs.len());
         let bytes: usize = runs.iter().map(|run| run.len()).sum();
         assert!(bytes > 0, "{socket:?}: a write of nothing");
+        let io = self.write(socket, runs, bytes);
+        self.trace_call(|| format!("send s{} {bytes} = {}", socket.index, trace::io(io)));
+        io
+    }
+
+    fn write(&mut self, socket: &SimSocket, runs: &[&[u8]], bytes: usize) -> Io {
         self.meanwhile();
         if let Some(errno) = self.lacks_memory(Need::Send) {
             self.enter('s', socket);
@@ -201,6 +313,12 @@ impl World {
     }
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
+        let outcome = self.take_caller(listener);
+        self.trace_call(|| format!("accept {} = {}", listener.0, trace::accept(&outcome)));
+        outcome
+    }
+
+    fn take_caller(&mut self, listener: &SimListener) -> Accept<SimSocket> {
         self.meanwhile();
         self.note('a', listener.0 as u64);
         // accept4(2) asks for a descriptor before it looks at the backlog, so this comes also when
@@ -320,23 +438,10 @@ impl Kernel for Sim {
         number: usize,
         rest: bool,
     ) -> Result<(), Errno> {
-        let world = &mut *self.world();
-        let is_level = world.trigger == Trigger::Level;
-        let lacks = if is_level && !rest { world.lacks_memory(Need::Rearm) } else { None };
-        let watch = own(&mut world.listeners[listener.0].watch, self.0.kernel);
-        let Some(watch) = watch else {
-            panic!("{listener:?} is to rest, but it is not watched by this kernel");
-        };
-        assert!(watch.token == Token::listener(number), "{listener:?} has another number");
-        if !is_level {
-            return Ok(());
-        }
-        if let Some(errno) = lacks {
-            return Err(errno);
-        }
-        watch.want = if rest { Interest::NONE } else { Interest::READ };
-        world.pollers[self.0.kernel].counts.rearms += 1;
-        Ok(())
+        let outcome = self.try_rest(listener, number, rest);
+        let act = if rest { "rest" } else { "wake" };
+        self.trace(|| format!("{act} listener {number} = {}", trace::done(outcome)));
+        outcome
     }
 
     fn accept(&mut self, listener: &SimListener) -> Accept<SimSocket> {
@@ -344,12 +449,16 @@ impl Kernel for Sim {
     }
 
     fn refuse(&mut self, listener: &SimListener) -> bool {
-        self.world().refuse(listener)
+        let mut world = self.world();
+        let refused = world.refuse(listener);
+        world.trace_call(|| format!("refuse {} = {refused}", listener.0));
+        refused
     }
 
     fn close_listener(&mut self, listener: SimListener) {
         let mut world = self.call(|calls| &mut calls.closes);
         world.note('L', listener.0 as u64);
+        world.trace_call(|| format!("close listener {}", listener.0));
         let listening = &mut world.listeners[listener.0];
         assert!(!listening.closed, "{listener:?} is closed already");
         listening.closed = true;
@@ -360,24 +469,9 @@ impl Kernel for Sim {
     }
 
     fn connect(&mut self, route: &Route) -> Result<SimSocket, Errno> {
-        let mut world = self.call(|calls| &mut calls.connects);
-        if world.chance(|faults| faults.connect_refused) {
-            return Err(ENETUNREACH);
-        }
-        if world.open_sockets() >= world.sockets_max {
-            return Err(Errno::MFILE);
-        }
-        if let Some(errno) = world.lacks_memory(Need::Connect) {
-            return Err(errno);
-        }
-        // The link must know its socket, and the socket its link: the link's number is the next
-        // one.
-        let link = world.links_made();
-        let index = world.add_socket(link);
-        world.add_link(route.to.clone(), ServerEnd::Open(index));
-        world.dialled.push_back(link);
-        world.note('c', u64::from(index));
-        Ok(SimSocket { index, link })
+        let outcome = self.try_connect(route);
+        self.trace(|| format!("connect = {}", trace::socket(&outcome)));
+        outcome
     }
 
     fn preamble(&self, socket: &SimSocket) -> Option<Interest> {
@@ -385,61 +479,27 @@ impl Kernel for Sim {
     }
 
     fn connected(&mut self, socket: &SimSocket) -> Connect {
-        let mut world = self.call(|calls| &mut calls.errors);
-        let link = world.enter('?', socket);
-        if link.has_layer() && link.is_connected() {
-            assert!(link.preamble().is_some(), "{socket:?} is asked, and has answered already");
-            let watched = own(world.watch_of(socket), self.0.kernel).is_some();
-            assert!(watched, "{socket:?} is asked by a kernel that does not watch it");
-            return world.run_preamble(socket);
-        }
-        match link.error.take() {
-            Some(errno) => Connect::Failed(errno),
-            None if link.is_torn() => Connect::Failed(ENOTCONN),
-            None if link.is_connected() => Connect::Done(None),
-            None => Connect::Pending(Interest::WRITE),
-        }
+        let outcome = self.try_connected(socket);
+        self.trace(|| format!("connected s{} = {}", socket.index, trace::connect(&outcome)));
+        outcome
     }
 
     fn watch(&mut self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
-        let mut world = self.call(|calls| &mut calls.watches);
-        let readiness = world.enter('w', socket).readiness();
-        assert_free(world.watch_of(socket), socket);
-        if world.chance(|faults| faults.watch_refused) {
-            return Err([Errno::NOSPC, Errno::NOMEM][world.rng.below(2)]);
-        }
-        if let Some(errno) = world.lacks_memory(Need::Watch) {
-            return Err(errno);
-        }
-        let want = if world.trigger == Trigger::Edge { Interest::BOTH } else { want };
-        // ep_insert: what is ready at this moment counts as an edge.
-        let (kernel, edge) = (self.0.kernel, readiness != 0);
-        *world.watch_of(socket) = Some(Watch { kernel, token, want, edge });
-        Ok(())
+        let outcome = self.try_watch(socket, token, want);
+        self.trace(|| trace::watch("watch", socket, token, want, outcome));
+        outcome
     }
 
     fn rearm(&mut self, socket: &SimSocket, token: Token, want: Interest) -> Result<(), Errno> {
-        let mut world = self.call(|calls| &mut calls.rearms);
-        world.enter('m', socket);
-        assert!(world.trigger == Trigger::Level, "{socket:?} is rearmed under edge");
-        if world.chance(|faults| faults.rearm_refused) {
-            return Err(Errno::NOMEM);
-        }
-        if let Some(errno) = world.lacks_memory(Need::Rearm) {
-            return Err(errno);
-        }
-        let Some(watch) = own(world.watch_of(socket), self.0.kernel) else {
-            panic!("{socket:?} is rearmed, but it is not watched by this kernel");
-        };
-        assert!(watch.token == token, "{socket:?} is watched under another token");
-        assert!(watch.want != want, "{socket:?} is rearmed to what it has: a call for nothing");
-        watch.want = want;
-        Ok(())
+        let outcome = self.try_rearm(socket, token, want);
+        self.trace(|| trace::watch("rearm", socket, token, want, outcome));
+        outcome
     }
 
     fn unwatch(&mut self, socket: &SimSocket) {
         let mut world = self.call(|calls| &mut calls.rearms);
         world.enter('u', socket);
+        world.trace_call(|| format!("unwatch s{}", socket.index));
         let waits = world.link(socket.link).has_layer();
         assert!(waits || world.trigger == Trigger::Level, "{socket:?} is unwatched under edge");
         let watch = world.watch_of(socket);
@@ -486,16 +546,20 @@ impl Kernel for Sim {
         // inet_shutdown wakes the poller, also for our own end.
         let server = link.server;
         raise(&mut world.sockets, server);
+        world.trace_call(|| format!("finish s{}", socket.index));
     }
 
     fn take_error(&mut self, socket: &SimSocket) -> Option<Errno> {
         let mut world = self.call(|calls| &mut calls.errors);
-        world.enter('e', socket).error.take()
+        let error = world.enter('e', socket).error.take();
+        world.trace_call(|| format!("error of s{} = {}", socket.index, trace::error(error)));
+        error
     }
 
     fn close(&mut self, socket: SimSocket, how: Farewell) {
         let mut world = self.call(|calls| &mut calls.closes);
         world.enter('x', &socket).close(how == Farewell::Reset);
+        world.trace_call(|| format!("close s{}, {how:?}", socket.index));
         world.remove_socket(socket.index);
         world.forget(socket.link);
     }

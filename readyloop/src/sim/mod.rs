@@ -46,6 +46,8 @@
 //! - **Readiness.** Level and edge as in epoll(7). An edge is raised by an arrival, an end, an
 //!   error, by room after a write that was short or would have blocked, and by what is ready when a
 //!   socket is first watched.
+//! - **Memory.** The kernel's may run out for one call or for a while ([`Net::lack_memory`]): such a call
+//!   does nothing, and no event tells when there is some.
 //! - **Time.** Virtual nanoseconds. A wait that has nothing to wait for jumps to its timeout, or to
 //!   an earlier one at which another kernel's last wait was to end: no thread oversleeps because
 //!   another one was stepped.
@@ -72,6 +74,7 @@ mod memory;
 mod poller;
 mod preamble;
 mod rng;
+mod trace;
 mod wait;
 mod world;
 
@@ -301,6 +304,22 @@ impl Net {
     pub fn no_hook(&self) {
         let former = self.world.borrow_mut().hook.take();
         drop(former);
+    }
+
+    /// From now on the history is written down, one event a line: what kernels are asked and answer, and
+    /// what clients do. It is the same for the same history, on every machine.
+    pub fn begin_trace(&self) {
+        self.world.borrow_mut().trace = Some(Vec::new());
+    }
+
+    /// Adds a line of the test's own, if the history is written down.
+    pub fn add_to_trace(&self, line: impl FnOnce() -> String) {
+        self.world.borrow_mut().trace(line);
+    }
+
+    /// What was written down since [`Net::begin_trace`]; it ends here.
+    pub fn end_trace(&self) -> Vec<String> {
+        self.world.borrow_mut().trace.take().unwrap_or_default()
     }
 
     /// A number for the whole history of calls, events and times: equal for equal histories.

@@ -123,6 +123,7 @@ impl World {
             self.note('w', event.token.to_bits() ^ u64::from(event.flags) << 48);
         }
         self.note('W', self.now.as_nanos());
+        self.trace_wait(kernel, timeout);
         if !self.pollers[kernel].idle {
             // Who is at work may leave mail to any of the others.
             self.pollers.iter_mut().for_each(|poller| poller.idle = false);

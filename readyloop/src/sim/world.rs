@@ -49,7 +49,9 @@ pub(super) struct World {
     links_made: u64,
     free: BTreeSet<u32>,
     /// The kernel that called last.
-    acting: usize,
+    pub(super) acting: usize,
+    /// The history in words, if anybody wants it.
+    pub(super) trace: Option<Vec<String>>,
 }
 
 pub(super) struct Socket {
@@ -87,6 +89,7 @@ impl World {
             links_made: 0,
             free: BTreeSet::new(),
             acting: 0,
+            trace: None,
         }
     }
 
@@ -180,6 +183,7 @@ impl World {
     /// Puts a caller into a backlog.
     pub(super) fn call(&mut self, listener: usize, address: Address) -> u64 {
         let link = self.add_link(address, ServerEnd::Waiting);
+        self.trace(|| format!("c{link} calls listener {listener}"));
         let listening = &mut self.listeners[listener];
         if listening.closed {
             self.link(link).close(true);

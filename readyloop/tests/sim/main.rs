@@ -25,4 +25,5 @@ mod timing;
 mod topologies;
 mod town;
 mod towns;
+mod traces;
 mod world;
