@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::spawn;
 
 use crate::mailbox::{Mailbox, Refused};
@@ -98,6 +99,57 @@ fn a_caller_that_came_before_a_letter_is_found_before_it() {
         join([acceptor, other]);
         let place = |mail| seen.iter().position(|one| *one == mail).unwrap();
         assert!(place("before") < place("stop") && seen.contains(&"run"), "{seen:?}");
+    });
+}
+
+/// Letters, and lanes that come home, lie in two boxes. A lane is stamped with the number of letters that
+/// were posted before it, and the reader takes letters first: of what one thread posts, and of what a
+/// second one posts because of it, neither overtakes the other. At most 3 preemptions.
+#[test]
+fn letters_and_lanes_that_come_home_keep_their_order() {
+    explore(Some(3), || {
+        let reader = Reader::new();
+        let (letters, home) = (reader.mailbox(usize::MAX), reader.mailbox(usize::MAX));
+        let told = Arc::new(AtomicBool::new(false));
+        let worker = {
+            let (letters, home, told) = (letters.clone(), home.clone(), told.clone());
+            spawn(move || {
+                letters.post("letter 1", ONE).unwrap();
+                home.post_always((letters.posted(), "lane 2")).unwrap();
+                told.store(true, Ordering::Release);
+                letters.post("letter 3", ONE).unwrap();
+            })
+        };
+        let other = {
+            let letters = letters.clone();
+            spawn(move || {
+                let mail = if told.load(Ordering::Acquire) { "because of 2" } else { "any time" };
+                letters.post(mail, ONE).unwrap();
+            })
+        };
+        let (mut seen, mut opened, mut lanes) = (Vec::new(), 0, VecDeque::new());
+        while seen.len() < 4 {
+            if !reader.wait(if lanes.is_empty() { Until::Rung } else { Until::Now }) {
+                continue;
+            }
+            let mut taken = take(&letters);
+            home.take(&mut lanes);
+            loop {
+                while lanes.front().is_some_and(|(behind, _)| *behind <= opened) {
+                    seen.extend(lanes.pop_front().map(|(_, lane)| lane));
+                }
+                let Some(letter) = taken.pop_front() else { break };
+                seen.push(letter);
+                opened += 1;
+            }
+        }
+        join([worker, other]);
+        let place = |mail| seen.iter().position(|one| *one == mail);
+        assert!(
+            place("letter 1") < place("lane 2") && place("lane 2") < place("letter 3"),
+            "{seen:?}"
+        );
+        assert!(place("because of 2").is_none_or(|it| Some(it) > place("lane 2")), "{seen:?}");
     });
 }
 
