@@ -130,7 +130,7 @@ impl Wish {
     /// Bytes that it holds on to.
     fn shared_bytes(&self) -> usize {
         match self {
-            Wish::Order(order) => order.load().bytes - MAIL_BYTES,
+            Wish::Order(order) => order.payload_bytes(),
             Wish::Broadcast(_, bytes) => bytes.len(),
             _ => 0,
         }

@@ -328,7 +328,7 @@ impl<'a> Context<'a> {
     /// returns.
     pub fn stop(&mut self) {
         match &mut self.side {
-            Side::Here(sessions) => sessions.ask_stop(),
+            Side::Here(sessions) => sessions.stop = true,
             Side::Worker(record) => record.wish(Wish::Stop),
         }
     }

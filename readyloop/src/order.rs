@@ -34,8 +34,6 @@ pub enum Order {
     Pause(SessionId),
     /// Put this around all that is sent.
     SetEnvelope(SessionId, Option<&'static Envelope>),
-    /// Stop the server; this reactor says so.
-    Stop(u8),
     /// The slow members for which a sender was held have caught up.
     Release(SessionId),
 }
@@ -133,7 +131,12 @@ impl Orders {
 impl Order {
     /// What it weighs, sent by itself.
     pub fn load(&self) -> Load {
-        Load { mails: 1, bytes: MAIL_BYTES + self.bytes().map_or(0, Bytes::len) }
+        Load { mails: 1, bytes: MAIL_BYTES + self.payload_bytes() }
+    }
+
+    /// How many bytes it sends.
+    pub fn payload_bytes(&self) -> usize {
+        self.bytes().map_or(0, Bytes::len)
     }
 
     fn bytes(&self) -> Option<&Bytes> {
@@ -164,7 +167,7 @@ impl Order {
             | Order::Pause(id)
             | Order::SetEnvelope(id, _)
             | Order::Release(id) => id.reactor(),
-            Order::Broadcast(reactor, ..) | Order::Stop(reactor) => *reactor,
+            Order::Broadcast(reactor, ..) => *reactor,
         }
     }
 }

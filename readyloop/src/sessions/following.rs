@@ -32,18 +32,10 @@ impl Sessions {
         }
     }
 
-    /// Stops the server.
-    pub fn ask_stop(&mut self) {
-        // If the inbox has no room for it, it comes too early: it must come.
-        if !self.follows() || !self.ask(Order::Stop(self.reactor), SessionId::NONE) {
-            self.stop = true;
-        }
-    }
-
     /// Sends to the session that is being served, or loses it if that is too much.
     #[cold]
     pub fn send_following(&mut self, id: SessionId, order: Order) -> bool {
-        let count = order.load().bytes;
+        let count = order.payload_bytes();
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;

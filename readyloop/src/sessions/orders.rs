@@ -60,10 +60,6 @@ impl Sessions {
             Order::Pause(id) => self.pause(self.names.slot(id)),
             Order::SetEnvelope(id, envelope) => self.set_envelope(self.names.slot(id), envelope),
             Order::Release(id) => self.release(id, Holds::GROUP),
-            Order::Stop(_) => {
-                self.stop = true;
-                true
-            }
         }
     }
 

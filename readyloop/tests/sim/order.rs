@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use readyloop::sim::{End, Faults, Rng};
-use readyloop::{Context, Limits, Remote, SessionId, Trigger};
+use readyloop::{CloseReason, Context, Limits, Refused, Remote, SessionId, Trigger};
 
 use super::town::{EVERY_PLAN, Plan, Town};
 use super::world::{BOTH, Fact, React, framed};
@@ -85,9 +85,96 @@ fn what_was_sent_by_remote_leaves_before_the_close_behind_it() {
         client.send(&framed(b"x").repeat(3));
         town.settle();
         assert_eq!(client.received(), b"bye", "{way:?}: once, and whole");
+        let frames = town.facts().iter().filter(|fact| matches!(fact, Fact::Frame(..))).count();
+        assert_eq!(frames, 1, "{way:?}: no frame comes behind the close");
         client.finish();
         town.settle();
         assert_eq!(client.end(), Some(End::Finished), "{way:?}");
+    }
+}
+
+#[test]
+fn what_is_sent_behind_a_remote_counts_until_it_has_arrived() {
+    let limits = Limits {
+        send_low_bytes: 10,
+        send_high_bytes: 50,
+        send_max_bytes: 100,
+        ..Limits::default()
+    };
+    for way in ways() {
+        let taken = Rc::new(Cell::new(0));
+        let count = taken.clone();
+        let mut town = town(0, way, Faults::none(), &limits, move |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "").unwrap();
+                count.set((0..5).filter(|_| context.send(&[b'x'; 30])).count());
+                assert!(context.queued_bytes() <= 100);
+            }
+        });
+        let (client, id) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(taken.get(), 3, "{way:?}: the fourth is the 120th byte");
+        let lost = Fact::Close(id, CloseReason::SendFull);
+        assert!(town.facts().contains(&lost), "{way:?}");
+    }
+}
+
+#[test]
+fn a_remote_that_is_refused_takes_nothing_with_it() {
+    let limits = Limits { mailbox_mails_max: 1, ..Limits::default() };
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &limits, |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "1").unwrap();
+                context.send(b"2");
+                assert_eq!(remote.send(*id, "3"), Err(Refused::Full));
+                context.send(b"4");
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(client.received(), b"124", "{way:?}");
+    }
+}
+
+#[test]
+fn a_stop_behind_a_remote_does_not_overtake_it() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "1").unwrap();
+                context.send(b"2");
+                context.stop();
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(client.received(), b"12", "{way:?}");
+    }
+}
+
+#[test]
+fn who_has_closed_behind_a_remote_is_not_asked_for_a_last_word() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.send(*id, "bye").unwrap();
+                context.close();
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        // In the same ready list: the reactor closes whoever has not been closed.
+        town.net.signal();
+        town.settle();
+        let facts = town.facts();
+        let handled = facts.iter().position(|fact| matches!(fact, Fact::Frame(..)));
+        let asked = facts.iter().position(|fact| matches!(fact, Fact::Closing(..)));
+        assert!(handled.is_none() || asked.is_none(), "{way:?}: {facts:?}");
+        assert_eq!(client.received(), handled.map_or(&b""[..], |_| b"bye"), "{way:?}");
     }
 }
 
