@@ -124,10 +124,11 @@ impl Page {
         width: usize,
         bytes: &[u8],
     ) -> bool {
-        let Some(room) = self.bytes.get_mut(self.len..) else { return false };
-        if id != self.writer || room.len() < prefix.len() + bytes.len() {
+        if id != self.writer {
             return false;
         }
+        let end = self.len + prefix.len() + bytes.len();
+        let Some(room) = self.bytes.get_mut(self.len..end) else { return false };
         self.len += width + bytes.len();
         room[..prefix.len()].copy_from_slice(&prefix);
         room[width..][..bytes.len()].copy_from_slice(bytes);
@@ -166,7 +167,7 @@ impl Page {
 
     /// Enters `id` with `bytes` that were written elsewhere, if there is room. Nobody may be the
     /// writer.
-    #[inline]
+    #[inline(always)]
     pub fn enter_with(&mut self, id: SessionId, bytes: &[u8]) -> Option<u64> {
         let end = self.len + bytes.len();
         let place = self.bytes.get_mut(self.len..end)?;
@@ -199,6 +200,12 @@ impl Page {
             [Entry { id, start, shared: 0 }] => Some((id, &self.bytes[start as usize..self.len])),
             _ => None,
         }
+    }
+
+    /// Whether there is a writer.
+    #[inline(always)]
+    pub fn has_writer(&self) -> bool {
+        self.writer_start != NOWHERE
     }
 
     /// Whether there is a writer who has written nothing.

@@ -125,7 +125,8 @@ impl Record {
         self.serving.set(id);
         let paused = if run.standing.paused { Halted::PAUSED } else { 0 };
         self.halted.set(Halted(u8::from(ended) | paused));
-        if run.commands.page.room() > self.page_bytes_max(run) {
+        // A sum: a difference would have to be kept from falling below nothing.
+        if run.standing.queued_bytes + run.commands.page.room() > self.send_high_bytes {
             self.shorten_page(run);
         }
         let mut own = self.run.borrow_mut();
@@ -199,7 +200,19 @@ impl Record {
     pub fn answer_prefixed(&self, prefix: [u8; 8], width: usize, bytes: &[u8]) -> bool {
         let mut run = self.run.borrow_mut();
         run.commands.page.append_prefixed(self.serving.get(), prefix, width, bytes)
-            || self.answer_slowly(&mut run, [&prefix[..width], bytes])
+            || self.answer_prefixed_slowly(&mut run, prefix, width, bytes)
+    }
+
+    /// The prefix is no slice: so it stays in a register, and the usual case stores it once.
+    #[inline(never)]
+    fn answer_prefixed_slowly(
+        &self,
+        run: &mut Run,
+        prefix: [u8; 8],
+        width: usize,
+        bytes: &[u8],
+    ) -> bool {
+        self.answer_slowly(run, [&prefix[..width], bytes])
     }
 
     /// The end has begun, or the page is full, or there is an envelope: then it is sealed here, because

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::slice::Iter;
 
 use crate::close::CloseReason;
 use crate::commands::{LaneTimer, LaneTimers, Run, empty};
@@ -74,8 +75,10 @@ pub struct Batch<F> {
     tasks: Vec<(usize, usize)>,
     /// How many of them are done.
     done: usize,
-    /// The frames, in order, perhaps with what framed them.
+    /// The first `filled` ones are the frames, in order, perhaps with what framed them. The others are
+    /// room: it has values already, so that a frame is copied into its place behind one check.
     bytes: Vec<u8>,
+    filled: usize,
     events: VecDeque<Event>,
     /// The framer that `on_open` has made, on its way to the reactor.
     pub framer: Option<F>,
@@ -83,8 +86,45 @@ pub struct Batch<F> {
     pub run: Box<Run>,
 }
 
+/// Tasks that are done one after the other. It walks a list that is borrowed, so where that ends need not
+/// be asked of the batch for each of them.
+pub struct Tasks<'a, F> {
+    places: Iter<'a, (usize, usize)>,
+    done: &'a mut usize,
+    bytes: &'a [u8],
+    events: &'a mut VecDeque<Event>,
+    /// The framer that `on_open` has made.
+    pub framer: &'a mut Option<F>,
+}
+
+/// What is to be done.
+pub enum Task<'a> {
+    /// Handle a frame.
+    Frame(&'a [u8]),
+    /// Tell of an event.
+    Event(Event),
+}
+
+impl<'a, F> Tasks<'a, F> {
+    /// The next task. It counts as done.
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Task<'a>> {
+        loop {
+            let place = *self.places.next()?;
+            *self.done += 1;
+            // No frame begins there, so one comparison will do.
+            if place.0 != EVENT.0 {
+                return Some(Task::Frame(&self.bytes[place.0..place.1]));
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Some(Task::Event(event));
+            }
+        }
+    }
+}
+
 /// Stands for an event among the places of frames.
-pub const EVENT: (usize, usize) = (usize::MAX, usize::MAX);
+const EVENT: (usize, usize) = (usize::MAX, usize::MAX);
 
 /// What happens to a session besides its frames.
 pub enum Event {
@@ -130,12 +170,14 @@ impl<H: Handler> Lane<H> {
 }
 
 impl<F> Batch<F> {
-    /// An empty batch.
+    /// An empty batch. Not inlined where one is needed now and then.
+    #[inline(never)]
     pub fn new() -> Box<Batch<F>> {
         Box::new(Batch {
             tasks: Vec::new(),
             done: 0,
             bytes: Vec::new(),
+            filled: 0,
             events: VecDeque::new(),
             framer: None,
             run: Box::default(),
@@ -146,33 +188,46 @@ impl<F> Batch<F> {
     /// `bytes_max` then.
     #[inline(always)]
     pub fn push_frame_at_once(&mut self, frame: &[u8], bytes_max: usize) -> bool {
-        let fits = self.bytes.capacity() - self.bytes.len() >= frame.len()
-            && self.tasks.len() < self.tasks.capacity()
-            && self.size() + frame.len() + TASK_BYTES <= bytes_max;
-        if fits {
-            self.tasks.push((self.bytes.len(), self.bytes.len() + frame.len()));
-            self.bytes.extend_from_slice(frame);
+        let has_place = self.tasks.len() < self.tasks.capacity();
+        if !has_place || self.size() + frame.len() + TASK_BYTES > bytes_max {
+            return false;
         }
-        fits
+        let (begin, end) = (self.filled, self.filled + frame.len());
+        let Some(place) = self.bytes.get_mut(begin..end) else { return false };
+        self.filled = end;
+        self.tasks.push((begin, end));
+        place.copy_from_slice(frame);
+        true
     }
 
     /// Adds a frame.
     pub fn push_frame(&mut self, frame: &[u8]) {
-        self.tasks.push((self.bytes.len(), self.bytes.len() + frame.len()));
-        self.bytes.extend_from_slice(frame);
+        self.tasks.push((self.filled, self.filled + frame.len()));
+        self.push_bytes(frame);
     }
 
     /// Adds a frame that lies in bytes which are still to be added: this much `further` than those
     /// that are here.
     #[inline(always)]
     pub fn push_ahead(&mut self, further: usize, frame: Range<usize>) {
-        let here = self.bytes.len() + further;
+        let here = self.filled + further;
         self.tasks.push((here + frame.start, here + frame.end));
     }
 
     /// Adds the bytes in which frames lie that were added before.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        let end = self.filled + bytes.len();
+        if end > self.bytes.len() {
+            self.make_room(end);
+        }
+        self.bytes[self.filled..end].copy_from_slice(bytes);
+        self.filled = end;
+    }
+
+    /// Makes room for so many bytes in all, and for others that may follow.
+    #[cold]
+    fn make_room(&mut self, bytes: usize) {
+        self.bytes.resize(bytes.max(2 * self.bytes.len()), 0);
     }
 
     /// Adds anything else.
@@ -190,7 +245,7 @@ impl<F> Batch<F> {
     /// Memory that it takes, in bytes, as far as it was filled.
     #[inline]
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.tasks.len() * TASK_BYTES
+        self.filled + self.tasks.len() * TASK_BYTES
     }
 
     /// Where a run ends that does so many tasks at the most.
@@ -205,17 +260,14 @@ impl<F> Batch<F> {
         end - self.done
     }
 
-    /// The next task before the one at `end`: where a frame lies, or [`EVENT`]. It counts as done.
+    /// The tasks that are not done, before the one at `end`; or all, if some were taken out since that
+    /// was told.
     #[inline(always)]
-    pub fn next_before(&mut self, end: usize) -> Option<(usize, usize)> {
-        let task = *self.tasks[..end].get(self.done)?;
-        self.done += 1;
-        Some(task)
-    }
-
-    /// The next event.
-    pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+    pub fn tasks_before(&mut self, end: usize) -> Tasks<'_, F> {
+        let Batch { tasks, done, bytes, filled, events, framer, .. } = self;
+        let end = end.min(tasks.len());
+        let (places, bytes) = (tasks[*done..end].iter(), &bytes[..*filled]);
+        Tasks { places, done, bytes, events, framer }
     }
 
     /// Adds an event that comes before all that is still to be done.
@@ -226,13 +278,13 @@ impl<F> Batch<F> {
 
     /// Adds all that `later`, which nobody has begun, has to be done.
     pub fn append(&mut self, later: &mut Batch<F>) {
-        let offset = self.bytes.len();
+        let offset = self.filled;
         let moved = later.tasks.iter().map(|task| match *task {
             EVENT => EVENT,
             (begin, end) => (offset + begin, offset + end),
         });
         self.tasks.extend(moved);
-        self.bytes.extend_from_slice(&later.bytes);
+        self.push_bytes(&later.bytes[..later.filled]);
         self.events.append(&mut later.events);
     }
 
@@ -251,12 +303,6 @@ impl<F> Batch<F> {
         self.events.remove(nth)
     }
 
-    /// The bytes of a frame.
-    #[inline]
-    pub fn frame(&self, (begin, end): (usize, usize)) -> &[u8] {
-        &self.bytes[begin..end]
-    }
-
     /// Whether all tasks are done.
     #[inline]
     pub fn is_done(&self) -> bool {
@@ -267,7 +313,11 @@ impl<F> Batch<F> {
     #[inline(always)]
     pub fn clear(&mut self) {
         empty(&mut self.tasks, TASKS_KEPT);
-        empty(&mut self.bytes, BYTES_KEPT);
+        self.filled = 0;
+        if self.bytes.len() > BYTES_KEPT {
+            self.bytes.truncate(BYTES_KEPT);
+            self.bytes.shrink_to_fit();
+        }
         self.done = 0;
         if self.events.capacity() > 0 {
             // Events are few in a session's life: no room is kept for them.

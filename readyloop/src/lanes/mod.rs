@@ -132,7 +132,7 @@ impl<H: Handler> Lanes<H> {
     }
 
     /// Room for the first frame of a trip.
-    #[inline(never)]
+    #[inline(always)]
     fn begin_trip(&mut self, id: SessionId) -> Box<Batch<H::Framer>> {
         self.listed.push(id);
         self.spare.pop().unwrap_or_else(Batch::new)
@@ -190,13 +190,12 @@ impl<H: Handler> Lanes<H> {
         self.away -= usize::from(lane.name != SessionId::NONE);
         let id = sessions.slot(lane.name);
         let here = desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.run.commands);
-        let framer = batch.framer.take();
-        sessions.stats.opened += u64::from(framer.is_some());
         let (Some(holds), Some((late, desk))) = (here, seats.seat(id)) else {
-            return self.arrive_late(sessions.now, lane, batch);
+            return self.arrive_late(sessions, lane, batch);
         };
-        if framer.is_some() {
-            *late = Late(framer);
+        if batch.framer.is_some() {
+            sessions.stats.opened += 1;
+            *late = Late(batch.framer.take());
         }
         let next = if batch.is_done() {
             self.put_away(batch);
@@ -205,7 +204,6 @@ impl<H: Handler> Lanes<H> {
             batch.run.commands.clear();
             Some(batch)
         };
-        let is_introduced = late.0.is_some();
         match next {
             Some(batch) if may_leave(holds.has(Holds::QUEUE), &batch) => {
                 let standing = sessions.standing(id).unwrap_or_default();
@@ -217,8 +215,16 @@ impl<H: Handler> Lanes<H> {
             }
             None => desk.home = Some(lane),
         }
+        if holds.has(Holds::LANE) && late.0.is_some() {
+            self.read_again(sessions, id, desk);
+        }
+    }
+
+    /// A lane that was full takes frames again when half of what it may hold has left.
+    #[inline(never)]
+    fn read_again(&self, sessions: &mut Sessions, id: SessionId, desk: &Desk<H>) {
         let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
-        if holds.has(Holds::LANE) && is_introduced && waiting <= self.lane_bytes_max / 2 {
+        if waiting <= self.lane_bytes_max / 2 {
             sessions.release(id, Holds::LANE);
         }
     }
@@ -235,14 +241,20 @@ impl<H: Handler> Lanes<H> {
 
     /// A lane is home whose session has ended meanwhile.
     #[cold]
-    fn arrive_late(&mut self, now: Now, lane: Box<Lane<H>>, mut batch: Box<Batch<H::Framer>>) {
+    fn arrive_late(
+        &mut self,
+        sessions: &mut Sessions,
+        lane: Box<Lane<H>>,
+        mut batch: Box<Batch<H::Framer>>,
+    ) {
+        sessions.stats.opened += u64::from(batch.framer.take().is_some());
         if !batch.is_done() {
             batch.run.commands.clear();
-            return self.leave(now, Standing::default(), lane, batch);
+            return self.leave(sessions.now, Standing::default(), lane, batch);
         }
         self.put_away(batch);
         if let Some(last) = self.orphans.remove(&lane.name) {
-            self.leave(now, Standing::default(), lane, last);
+            self.leave(sessions.now, Standing::default(), lane, last);
         }
     }
 
@@ -429,14 +441,13 @@ impl<H: Handler> Hosting for Lanes<H> {
         opened: u64,
         left: &mut usize,
     ) -> bool {
-        while let Some((behind, _)) = self.inbox.front()
-            && *behind <= opened
-        {
-            if *left == 0 {
-                return false;
+        // Taken out before it is looked at: seldom must it be put back.
+        while let Some((behind, lane)) = self.inbox.pop_front() {
+            if behind > opened || *left == 0 {
+                self.inbox.push_front((behind, lane));
+                return behind > opened;
             }
             *left -= 1;
-            let Some((_, lane)) = self.inbox.pop_front() else { break };
             self.arrive(sessions, seats, lane);
         }
         true
@@ -459,9 +470,8 @@ impl<H: Handler> Hosting for Lanes<H> {
     ) {
         let mut listed = std::mem::take(&mut self.listed);
         for id in listed.drain(..) {
-            let (Some(standing), Some((_, desk))) = (sessions.standing(id), seats.seat(id)) else {
-                continue;
-            };
+            let Some(standing) = sessions.standing(id) else { continue };
+            let Some((_, desk)) = seats.seat(id) else { continue };
             let (is_home, paused) = (desk.home.is_some(), standing.paused);
             if let Some(batch) = desk.pending.take_if(|batch| is_home && may_leave(paused, batch))
                 && let Some(lane) = desk.home.take()

@@ -23,7 +23,7 @@ use crate::record::Record;
 use crate::report::Report;
 
 use super::Shared;
-use super::lane::{Batch, EVENT, Event, Lane, Stage};
+use super::lane::{Batch, Event, Lane, Stage, Task};
 
 /// What the worker's callbacks ask for: written down where their contexts and their `Remote`s find it.
 struct Asking {
@@ -75,8 +75,9 @@ impl<H: Handler> Worker<H> {
     /// Runs lanes until the crew is dismissed.
     pub fn work(&mut self) {
         let _asks_here = asker::enter(self.asking.clone());
-        while let Some(lane) = self.shared.crew.take() {
-            self.run(lane);
+        let shared = self.shared.clone();
+        while let Some(lane) = shared.crew.take() {
+            self.run(&shared, lane);
         }
     }
 
@@ -85,7 +86,7 @@ impl<H: Handler> Worker<H> {
         match self.shared.crew.try_take() {
             Some(lane) => {
                 let _asks_here = asker::enter(self.asking.clone());
-                self.run(lane);
+                self.run(&self.shared.clone(), lane);
                 true
             }
             None => false,
@@ -107,94 +108,115 @@ impl<H: Handler> Worker<H> {
         self.send_home(lane);
     }
 
-    fn run(&mut self, mut lane: Box<Lane<H>>) {
-        let Some(mut batch) = lane.batch.take() else { return };
-        self.shared.posts[self.number].begin(lane.name);
-        batch.run.timers = lane.timers.take();
-        let end = batch.end_of_run(self.shared.frames_per_run);
-        self.asking.record.begin(lane.name, lane.stage.has_ended(), &mut batch.run);
+    fn run(&mut self, shared: &Shared<H>, mut lane: Box<Lane<H>>) {
+        let Lane { name, stage, timers, batch: Some(batch), .. } = &mut *lane else { return };
+        let post = &shared.posts[self.number];
+        post.begin(*name);
+        std::mem::swap(&mut batch.run.timers, timers);
+        let end = batch.end_of_run(shared.frames_per_run);
+        self.asking.record.begin(*name, stage.has_ended(), &mut batch.run);
         // Caught once for all frames and not once for each: a panic leaves its task done.
         while let Err(panic) =
-            catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut lane, &mut batch, end)))
+            catch_unwind(AssertUnwindSafe(|| self.run_tasks(*name, stage, batch, end)))
         {
-            self.panicked(lane.name, panic);
+            self.panicked(*name, panic);
         }
         if self.asking.record.finish(&mut batch.run) {
-            lane.stage.end();
+            stage.end();
         }
-        lane.timers = batch.run.timers.take();
-        lane.batch = Some(batch);
-        self.shared.posts[self.number].end();
+        std::mem::swap(&mut batch.run.timers, timers);
+        post.end();
         self.send_home(lane);
     }
 
-    fn run_tasks(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, end: usize) {
-        loop {
-            let halted = self.asking.record.halted();
-            if halted.is_paused() {
-                // What the reactor would not have read is not handled: so one run answers no more than
-                // the high mark, and what the last of its frames has added.
-                return self.run_urgent(lane, batch, end);
-            }
-            match batch.next_before(end) {
-                Some(EVENT) => {
-                    if let Some(event) = batch.next_event() {
-                        self.event(lane, batch, event);
+    /// The usual case: frames for a session that handles them, straight from a list of which the end
+    /// was looked up once.
+    fn run_tasks(
+        &mut self,
+        name: SessionId,
+        stage: &mut Stage<H::Session>,
+        batch: &mut Batch<H::Framer>,
+        end: usize,
+    ) {
+        let mut tasks = batch.tasks_before(end);
+        while self.asking.record.halted().is_not() {
+            match tasks.next() {
+                Some(Task::Frame(frame)) => {
+                    if let Stage::Open(session) = stage {
+                        let mut context = Context::worker(&self.asking.record, name);
+                        self.handler.on_frame(session, frame, &mut context);
                     }
                 }
-                Some(frame) => {
-                    if halted.is_not()
-                        && let Stage::Open(session) = &mut lane.stage
-                    {
-                        let mut context = Context::worker(&self.asking.record, lane.name);
-                        self.handler.on_frame(session, batch.frame(frame), &mut context);
-                    }
-                }
+                Some(Task::Event(event)) => self.event(name, stage, tasks.framer, event),
                 None => return,
             }
         }
+        self.run_halted(name, stage, batch, end);
     }
 
-    /// Timers and ends come also while the peer must take its bytes before more frames are handled.
+    /// No frames are handled any more, or for now. What the reactor would not have read is not handled
+    /// before the peer has taken its bytes: so one run answers no more than the high mark, and what the
+    /// last of its frames has added. Timers and ends come also meanwhile.
     #[cold]
-    fn run_urgent(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, end: usize) {
+    #[inline(never)]
+    fn run_halted(
+        &mut self,
+        name: SessionId,
+        stage: &mut Stage<H::Session>,
+        batch: &mut Batch<H::Framer>,
+        end: usize,
+    ) {
+        let mut tasks = batch.tasks_before(end);
+        while !self.asking.record.halted().is_paused() {
+            match tasks.next() {
+                Some(Task::Frame(_)) => {}
+                Some(Task::Event(event)) => self.event(name, stage, tasks.framer, event),
+                None => return,
+            }
+        }
         for _ in 0..batch.left_until(end) {
             let Some(event) = batch.next_urgent() else { return };
-            self.event(lane, batch, event);
+            self.event(name, stage, &mut batch.framer, event);
         }
     }
 
-    fn event(&mut self, lane: &mut Lane<H>, batch: &mut Batch<H::Framer>, event: Event) {
+    fn event(
+        &mut self,
+        name: SessionId,
+        stage: &mut Stage<H::Session>,
+        framer: &mut Option<H::Framer>,
+        event: Event,
+    ) {
         let (handler, record) = (&mut self.handler, &self.asking.record);
-        let mut context = Context::worker(record, lane.name);
+        let mut context = Context::worker(record, name);
         match event {
             Event::Open(peer) => {
                 let introduced = handler.on_open(&peer, &mut context);
-                batch.framer = Some(introduced.0);
-                lane.stage = Stage::Open(introduced.1);
+                *framer = Some(introduced.0);
+                *stage = Stage::Open(introduced.1);
             }
-            Event::News(news) => self.news(lane, news),
-            Event::Due(timer) => self.due(lane, timer),
+            Event::News(news) => self.news(name, stage, news),
+            Event::Due(timer) => self.due(name, stage, timer),
             Event::Close(reason) => {
                 record.close();
-                let stage = std::mem::replace(&mut lane.stage, Stage::Over);
+                let stage = std::mem::replace(stage, Stage::Over);
                 if let Stage::Open(session) | Stage::Ended(session) = stage {
                     handler.on_close(session, reason, &mut context);
                 }
             }
             Event::ConnectFailed(reason) => {
-                handler.on_connect_failed(lane.name, reason, &mut context);
+                handler.on_connect_failed(name, reason, &mut context);
             }
         }
     }
 
-    fn news(&mut self, lane: &mut Lane<H>, news: News) {
-        let Some(session) = lane.stage.session() else { return };
+    fn news(&mut self, name: SessionId, stage: &mut Stage<H::Session>, news: News) {
+        let Some(session) = stage.session() else { return };
         let record = &self.asking.record;
         let has_ended = record.has_ended();
         // The last word is not asked of a handler that has had it.
         if !(has_ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
-            tell(&mut self.handler, session, news, &mut Context::worker(record, lane.name));
+            tell(&mut self.handler, session, news, &mut Context::worker(record, name));
         }
         if let News::Closing(reason) = news {
             record.wish(Wish::Finish(reason));
@@ -202,13 +224,13 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn due(&mut self, lane: &mut Lane<H>, timer: LaneTimer) {
+    fn due(&mut self, name: SessionId, stage: &mut Stage<H::Session>, timer: LaneTimer) {
         let record = &self.asking.record;
         if !record.is_due(timer) {
             return;
         }
-        let Some(session) = lane.stage.session() else { return };
-        self.handler.on_timer(session, timer.id, &mut Context::worker(record, lane.name));
+        let Some(session) = stage.session() else { return };
+        self.handler.on_timer(session, timer.id, &mut Context::worker(record, name));
         record.settle(timer);
     }
 

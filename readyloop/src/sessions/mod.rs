@@ -295,7 +295,10 @@ impl Sessions {
     /// if its slot was not freed.
     #[inline(always)]
     pub fn send_from_elsewhere(&mut self, id: SessionId, bytes: &[u8]) -> Option<Holds> {
-        self.settle_writer();
+        // Seldom: whose handlers are elsewhere writes from here only what was sent by `Remote::run_on`.
+        if self.page.has_writer() {
+            self.settle_writer();
+        }
         if let Some(session) = self.slab.get_mut(key(id))
             && session.accepts()
             && !bytes.is_empty()
