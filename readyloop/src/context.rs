@@ -144,7 +144,12 @@ impl<'a> Context<'a> {
     /// Like [`Context::send_to`], without a copy: send the same `Bytes` to many and they are stored
     /// once.
     pub fn send_shared_to(&mut self, id: SessionId, bytes: Bytes) {
-        self.order(Order::Send(id, bytes))
+        match &mut self.side {
+            Side::Worker(record) if id == self.id => {
+                record.answer_shared(bytes);
+            }
+            _ => self.order(Order::Send(id, bytes)),
+        }
     }
 
     /// Puts this around all that is sent to this session from now on, by whomever: a layer's way to
@@ -186,7 +191,7 @@ impl<'a> Context<'a> {
     /// whether that was so when its frames were handed over.
     pub fn is_paused(&self) -> bool {
         match &self.side {
-            Side::Here(sessions) => sessions.is_paused(self.id),
+            Side::Here(sessions) => sessions.is_paused_following(self.id),
             Side::Worker(record) => record.is_paused(),
         }
     }
@@ -228,17 +233,32 @@ impl<'a> Context<'a> {
 
     /// Like [`Context::close`] for another session, if its end has not begun.
     pub fn close_session(&mut self, id: SessionId) {
-        self.order(Order::Close(id, CloseReason::Closed));
+        match id == self.id {
+            true => self.close(),
+            false => self.order(Order::Close(id, CloseReason::Closed)),
+        }
     }
 
     /// Like [`Context::abort`] for another session, if it is not over.
     pub fn abort_session(&mut self, id: SessionId) {
-        self.order(Order::Abort(id));
+        match id == self.id {
+            true => self.abort(),
+            false => self.order(Order::Abort(id)),
+        }
     }
 
     /// Adds this session to a group, unless it is in there already, or closing; it leaves when it ends.
     pub fn join(&mut self, group: &Group) {
-        self.order(Order::Join(self.id, group.clone()));
+        match &mut self.side {
+            Side::Here(sessions) => {
+                sessions.ask(Order::Join(self.id, group.clone()), self.id);
+            }
+            Side::Worker(record) => {
+                // A `Remote` may broadcast before the lane comes home; workers have one reactor.
+                group.joined(0);
+                record.order(Order::JoinCounted(self.id, group.clone()));
+            }
+        }
     }
 
     /// Takes this session out of a group, if it is in there.

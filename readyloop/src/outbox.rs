@@ -128,6 +128,17 @@ impl Outboxes {
         self.follows.get() != Follows::No
     }
 
+    /// Does something that came by the inbox itself: what it wants done is done in place, in front of all
+    /// that follows, unless it posts in turn.
+    pub fn in_front<R>(&self, act: impl FnOnce() -> R) -> R {
+        let before = self.follows.replace(Follows::No);
+        let done = act();
+        if self.follows.get() == Follows::No {
+            self.follows.set(before);
+        }
+        done
+    }
+
     /// A `Remote` has posted on this thread to the reactor's own inbox.
     pub fn follow(&self) {
         self.follows.set(Follows::Posted);

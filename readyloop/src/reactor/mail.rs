@@ -217,8 +217,11 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             }
             Letter::Run(work) => {
                 self.sessions.stats.mails += 1;
-                self.guard(SessionId::NONE, |_, sessions| {
-                    work(&mut Context::here(sessions, SessionId::NONE));
+                let outboxes = self.sessions.outboxes.clone();
+                outboxes.in_front(|| {
+                    self.guard(SessionId::NONE, |_, sessions| {
+                        work(&mut Context::here(sessions, SessionId::NONE));
+                    });
                 });
             }
             Letter::Stop => {

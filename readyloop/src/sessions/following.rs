@@ -13,6 +13,8 @@ use super::Sessions;
 #[derive(Default)]
 pub(super) struct Following {
     bytes: usize,
+    /// A pause is on its way to it, or more than the high mark.
+    paused: bool,
     /// Its handler has closed it.
     ended: bool,
 }
@@ -26,10 +28,19 @@ impl Sessions {
 
     /// The same as [`Sessions::order`], for a handler in place.
     pub fn ask(&mut self, order: Order, by: SessionId) -> bool {
-        match self.follows() && self.is_own(order.reactor()) {
-            true => self.send_out(self.reactor, order, by),
-            false => self.order(order, by),
+        if !self.follows() || !self.is_own(order.reactor()) {
+            return self.order(order, by);
         }
+        let Order::Join(id, group) = order else {
+            return self.send_out(self.reactor, order, by);
+        };
+        // A broadcast goes only where there are members, and what is broadcast next is for this one too.
+        group.joined(self.reactor);
+        let is_taken = self.send_out(self.reactor, Order::JoinCounted(id, group.clone()), by);
+        if !is_taken {
+            group.left(self.reactor);
+        }
+        is_taken
     }
 
     /// Sends to the session that is being served, or loses it if that is too much.
@@ -45,8 +56,9 @@ impl Sessions {
             return false;
         }
         self.following.entry(id).or_default().bytes += count;
-        if unsent > self.limits.send_high_bytes {
-            self.pause(id);
+        // The queue pauses it when the bytes are there, and is not drained before that.
+        if unsent > self.limits.send_high_bytes && self.hold_following(id) {
+            self.following.entry(id).or_default().paused = true;
         }
         true
     }
@@ -73,7 +85,23 @@ impl Sessions {
     /// Pauses the session that is being served: no more frames come from now on.
     #[cold]
     pub fn pause_following(&mut self, id: SessionId) -> bool {
-        self.accepts_following(id) && self.hold_following(id) && self.ask(Order::Pause(id), id)
+        if !self.accepts_following(id) || !self.hold_following(id) {
+            return false;
+        }
+        self.following.entry(id).or_default().paused = true;
+        self.ask(Order::Pause(id), id)
+    }
+
+    /// What was on its way has paused it.
+    pub(super) fn pause_has_come(&mut self, id: SessionId) {
+        if let Some(following) = self.following.get_mut(&id) {
+            following.paused = false;
+        }
+    }
+
+    /// Whether the session is paused, or will be by what is on its way.
+    pub fn is_paused_following(&self, id: SessionId) -> bool {
+        self.is_paused(id) || self.following.get(&id).is_some_and(|following| following.paused)
     }
 
     /// Closes a session behind all that its handler has asked for.

@@ -27,7 +27,8 @@ impl Sessions {
 
     /// Takes a session of this reactor out of a group; `false` if it is not in there.
     pub fn leave(&mut self, id: SessionId, group: &Group) -> bool {
-        let leaves = self.members.leave(id, group);
+        // Members are known by their slots, and somebody else may be in there by now.
+        let leaves = self.get(id).is_some() && self.members.leave(id, group);
         if leaves && self.is_paused(id) {
             self.let_go_of(group);
         }

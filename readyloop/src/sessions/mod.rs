@@ -403,6 +403,7 @@ impl Sessions {
         if !self.is_paused(id) {
             self.hold(id, Holds::QUEUE);
             self.slowed_down(id);
+            self.pause_has_come(id);
         }
         true
     }

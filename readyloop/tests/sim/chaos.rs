@@ -12,6 +12,7 @@ use readyloop::sim::{Client, Faults, Net, Rng};
 use readyloop::{Address, Bytes, CloseReason, Context, Limits, SessionId, Stats, TimerId, Trigger};
 
 use super::world::{Fact, React, World, framed};
+use super::worlds::each_world;
 
 const SEEDS: u64 = 800;
 
@@ -231,19 +232,12 @@ fn live(seed: u64) -> Stats {
 
 #[test]
 fn whatever_handlers_do_every_session_lives_once() {
-    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
-        live(seed.parse().expect("READYLOOP_SEED is a number"));
-        return;
-    }
     let mut closed = [0; CloseReason::KINDS];
-    for seed in 0..SEEDS {
-        match std::panic::catch_unwind(|| live(seed)) {
-            Ok(stats) => stats.closed.iter().zip(&mut closed).for_each(|(n, sum)| *sum += n),
-            Err(panic) => {
-                eprintln!("READYLOOP_SEED={seed} cargo test --test sim chaos   # this one alone");
-                std::panic::resume_unwind(panic);
-            }
-        }
+    let ordinary = each_world(SEEDS, "chaos", |seed| {
+        live(seed).closed.iter().zip(&mut closed).for_each(|(n, sum)| *sum += n);
+    });
+    if !ordinary {
+        return;
     }
     // The worlds are wide enough: sessions have ended in every way that there is.
     let never: Vec<_> =

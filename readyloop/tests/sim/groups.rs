@@ -291,3 +291,22 @@ fn another_thread_sends_to_all_members() {
         assert!(clients.iter().all(|client| client.received() == b"to all"), "{trigger:?}");
     }
 }
+
+#[test]
+fn a_late_leave_takes_nobody_out_after_the_slot_was_reused() {
+    for trigger in BOTH {
+        let group = Group::new(SlowMember::default());
+        let mut world = World::new(trigger, limits(), chat(&group));
+        let (old, stale) = world.caller();
+        old.reset();
+        world.settle();
+        let (new, id) = world.caller();
+        assert_eq!(stale.index(), id.index(), "the slot was reused");
+        world.remote.leave(stale, &group).unwrap();
+        world.settle();
+        assert_eq!(group.len(), 1, "{trigger:?}");
+        world.remote.broadcast(&group, "still in").unwrap();
+        world.settle();
+        assert_eq!(new.received(), b"still in", "{trigger:?}");
+    }
+}

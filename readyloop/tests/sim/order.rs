@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use readyloop::sim::{End, Faults, Rng};
-use readyloop::{CloseReason, Context, Limits, Refused, Remote, SessionId, Trigger};
+use readyloop::{
+    CloseReason, Context, Group, Limits, Refused, Remote, SessionId, SlowMember, Trigger,
+};
 
 use super::town::{EVERY_PLAN, Plan, Town};
 use super::world::{BOTH, Fact, React, framed};
+use super::worlds::each_world;
 
 /// A server whose handlers have a `Remote` too.
 fn town(
@@ -194,6 +197,104 @@ fn what_on_closing_says_by_remote_and_by_context_is_the_last_word() {
     }
 }
 
+#[test]
+fn who_has_just_joined_hears_the_next_broadcast_whatever_the_doors() {
+    for way in ways() {
+        let group = Group::new(SlowMember::DropMessage);
+        let rooms = [(); 3].map(|()| Group::new(SlowMember::DropMessage));
+        let all = rooms.clone();
+        let mut town =
+            town(0, way, Faults::none(), &Limits::default(), move |fact, context, remote| {
+                if let Fact::Frame(id, _) = fact {
+                    context.join(&all[0]);
+                    remote.broadcast(&all[0], "1").unwrap();
+                    context.join(&all[1]);
+                    context.broadcast(&all[1], "2");
+                    context.join(&all[2]);
+                    remote.broadcast(&all[2], "3").unwrap();
+                    remote.join(*id, &group).unwrap();
+                    context.broadcast(&group, "4");
+                }
+            });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(client.received(), b"1234", "{way:?}");
+        assert!(rooms.iter().all(|room| room.len() == 1), "{way:?}: counted once");
+    }
+}
+
+#[test]
+fn code_that_is_run_on_a_reactor_comes_before_what_is_asked_behind_it() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                let id = *id;
+                let (again, work) =
+                    (remote.clone(), move |context: &mut Context<'_>, from: Remote| {
+                        context.send_to(id, b"1");
+                        from.send(id, "4").unwrap();
+                        context.send_to(id, b"5");
+                    });
+                remote.run_on(id.reactor(), move |context| work(context, again)).unwrap();
+                context.send(b"2");
+                remote.send(id, "3").unwrap();
+            }
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(client.received(), b"12345", "{way:?}");
+    }
+}
+
+#[test]
+fn what_follows_a_remote_counts_with_its_bytes_and_pauses_once() {
+    let limits = Limits { send_low_bytes: 10, send_high_bytes: 100, ..Limits::default() };
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &limits, |fact, context, remote| match fact {
+            Fact::Frame(id, _) => {
+                remote.send(*id, "1").unwrap();
+                assert!(context.send(b"22") && context.send_shared("333".into()));
+                assert_eq!((context.queued_bytes(), context.is_paused()), (5, false));
+                assert!(context.send(&[4; 200]) && context.is_paused());
+            }
+            Fact::Drained(_) => assert!(!context.is_paused()),
+            _ => {}
+        });
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        town.settle();
+        assert_eq!(client.received().len(), 206, "{way:?}");
+        let drained = town.facts().iter().filter(|fact| matches!(fact, Fact::Drained(_))).count();
+        assert_eq!(drained, 1, "{way:?}");
+    }
+}
+
+#[test]
+fn who_names_itself_is_told_the_same_as_who_does_not() {
+    for way in ways() {
+        let mut town = town(0, way, Faults::none(), &Limits::default(), |fact, context, _| {
+            if let Fact::Frame(id, frame) = fact {
+                context.send_shared_to(*id, "1".into());
+                context.send_to(*id, b"2");
+                assert_eq!(context.queued_bytes(), 2);
+                match frame[0] {
+                    b'c' => context.close_session(*id),
+                    _ => context.abort_session(*id),
+                }
+                assert!(!context.send(b"late") && !context.pause_until_drained());
+            }
+        });
+        for (frame, received) in [(b"c", b"12".as_slice()), (b"a", b"")] {
+            let (client, _) = town.caller();
+            client.send(&framed(frame));
+            town.settle();
+            assert_eq!(client.received(), received, "{way:?}");
+        }
+    }
+}
+
 /// One message of an asker: who, and its number.
 const MESSAGE_BYTES: usize = 5;
 
@@ -224,7 +325,7 @@ fn talk(
 fn each_session_hears_each_asker_in_order_whatever_the_doors() {
     const SEEDS: u64 = 150;
     for (nth, way) in ways().enumerate() {
-        for seed in 0..SEEDS {
+        each_world(SEEDS, "order", |seed| {
             let ids: Rc<RefCell<Vec<SessionId>>> = Rc::default();
             let numbers: Rc<RefCell<HashMap<SessionId, Rc<Cell<u32>>>>> = Rc::default();
             let rng = Rc::new(RefCell::new(Rng::new(seed * 8 + nth as u64)));
@@ -262,6 +363,6 @@ fn each_session_hears_each_asker_in_order_whatever_the_doors() {
             }
             let asked: u32 = numbers.borrow().values().map(|next| next.get()).sum();
             assert_eq!(heard, asked, "seed {seed}, {way:?}: something was lost");
-        }
+        });
     }
 }

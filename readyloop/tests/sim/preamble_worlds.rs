@@ -16,6 +16,7 @@ use super::seeds::{
 };
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
+use super::worlds::each_world;
 
 const SEEDS: u64 = 600;
 
@@ -134,15 +135,5 @@ fn live(seed: u64) {
 
 #[test]
 fn every_stream_is_exact_in_every_world_with_preambles() {
-    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
-        return live(seed.parse().expect("READYLOOP_SEED is a number"));
-    }
-    for seed in 0..SEEDS {
-        if let Err(panic) = std::panic::catch_unwind(|| live(seed)) {
-            eprintln!(
-                "READYLOOP_SEED={seed} cargo test --test sim preamble_worlds   # this one alone"
-            );
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_world(SEEDS, "preamble_worlds", live);
 }

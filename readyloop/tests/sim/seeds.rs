@@ -11,6 +11,7 @@ use readyloop::sim::{Client, End, Faults, Leg, Net, Preamble, Rng};
 use readyloop::{CloseReason, Errno, Limits, SessionId, Stats, Trigger};
 
 use super::world::{Fact, React, World, framed};
+use super::worlds::each_world;
 
 const SEEDS: u64 = 1_200;
 pub const POISON: &[u8] = b"meant for the dead";
@@ -278,16 +279,11 @@ fn live(seed: u64) {
 }
 
 fn seeds(part: u64) {
-    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
-        return live(seed.parse().expect("READYLOOP_SEED is a number"));
-    }
-    for seed in (0..SEEDS).filter(|seed| seed % 2 == part) {
-        let lived = std::panic::catch_unwind(|| live(seed));
-        if let Err(panic) = lived {
-            eprintln!("READYLOOP_SEED={seed} cargo test --test sim seeds   # runs this one alone");
-            std::panic::resume_unwind(panic);
+    each_world(SEEDS, "seeds", |seed| {
+        if seed % 2 == part {
+            live(seed);
         }
-    }
+    });
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::seeds::{
 };
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React};
+use super::worlds::each_world;
 
 const SEEDS: u64 = 1_000;
 
@@ -115,15 +116,7 @@ fn live(seed: u64, workers: bool) {
 }
 
 fn seeds(workers: bool) {
-    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
-        return live(seed.parse().expect("READYLOOP_SEED is a number"), workers);
-    }
-    for seed in 0..SEEDS {
-        if let Err(panic) = std::panic::catch_unwind(|| live(seed, workers)) {
-            eprintln!("READYLOOP_SEED={seed} cargo test --test sim towns   # this one alone");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_world(SEEDS, "towns", |seed| live(seed, workers));
 }
 
 #[test]
@@ -206,15 +199,7 @@ fn live_in_chaos(seed: u64, workers: bool) {
 }
 
 fn chaos_seeds(workers: bool) {
-    if let Ok(seed) = std::env::var("READYLOOP_SEED") {
-        return live_in_chaos(seed.parse().expect("READYLOOP_SEED is a number"), workers);
-    }
-    for seed in 0..SEEDS / 2 {
-        if let Err(panic) = std::panic::catch_unwind(|| live_in_chaos(seed, workers)) {
-            eprintln!("READYLOOP_SEED={seed} cargo test --test sim towns   # this one alone");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_world(SEEDS / 2, "towns", |seed| live_in_chaos(seed, workers));
 }
 
 #[test]
