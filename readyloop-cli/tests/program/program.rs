@@ -304,6 +304,18 @@ pub fn expect_end(mut stream: impl Read) {
     assert_eq!(stream.read(&mut byte).unwrap(), 0, "a byte came, and not the end");
 }
 
+/// The signal of a terminal that is closed. Where these tests are to outlive theirs (nohup(1)), so are
+/// the servers that they start: there it is another one that ends a server.
+pub fn hang_up() -> Signal {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    match ignored & 1 << (Signal::HUP.as_raw() - 1) {
+        0 => Signal::HUP,
+        _ => Signal::TERM,
+    }
+}
+
 /// A peer that sends `bytes` again and again, and never reads, until it is not let for a while or
 /// has sent `bytes_max`. Returns how much it has sent.
 pub fn push_until_blocked(mut stream: &TcpStream, bytes: &[u8], bytes_max: usize) -> usize {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::program::{DEADLINE, Server, expect_end, ping, push_until_blocked};
+use crate::program::{DEADLINE, Server, expect_end, hang_up, ping, push_until_blocked};
 
 /// For a server that must not end by its own deadline while a test looks.
 const NEVER: [&str; 2] = ["--drain-timeout", "1h"];
@@ -23,7 +23,7 @@ fn ends_well(server: Server) -> String {
 
 #[test]
 fn each_signal_ends_an_idle_server() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, hang_up()] {
         for poller in ["epoll", "poll", "select"] {
             let server = Server::start("echo", &["--poller", poller]);
             server.signal(signal);
@@ -34,7 +34,7 @@ fn each_signal_ends_an_idle_server() {
 
 #[test]
 fn an_open_session_hears_the_end_and_the_server_ends() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, hang_up()] {
         let server = Server::start("echo", &NEVER);
         let stream = server.connect();
         ping(&stream);
@@ -131,7 +131,7 @@ fn stuck_session(server: &Server) -> TcpStream {
 #[test]
 fn a_second_signal_ends_the_server_at_once_whoever_does_not_read() {
     let pairs =
-        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::HUP, Signal::TERM)];
+        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (hang_up(), Signal::TERM)];
     for (first, second) in pairs {
         let mut server = Server::start("echo", &["-v", "--drain-timeout", "1h"]);
         let mut stuck = stuck_session(&server);
@@ -176,7 +176,7 @@ fn wait_until_busy(server: &Server) {
 fn a_second_signal_ends_the_program_also_when_a_handler_never_returns() {
     let ways: [(&[&str], Signal); 3] = [
         (&["single"], Signal::INT),
-        (&["multi", "--reactors", "2"], Signal::HUP),
+        (&["multi", "--reactors", "2"], hang_up()),
         (&["workers"], Signal::INT),
     ];
     for (topology, second) in ways {
