@@ -30,8 +30,6 @@ pub enum Wish {
     CancelTimer(TimerId),
     /// Dial, for a session that has a name already.
     Connect(SessionId, Route, Duration),
-    /// The handler has said its last word: close for this reason.
-    Finish(CloseReason),
     /// End the session at once.
     Kill(CloseReason),
     /// Stop the server.

@@ -152,9 +152,6 @@ fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: 
         Wish::SetTimer(timer, after) => timers.set(sessions, id, timer, after),
         Wish::CancelTimer(timer) => timers.cancel(sessions, id, timer),
         Wish::Connect(name, route, timeout) => sessions.dial_named(name, route, timeout),
-        Wish::Finish(reason) => {
-            sessions.close(id, reason);
-        }
         Wish::Kill(reason) => {
             sessions.kill(id, reason);
         }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{self, Asker, Inboxes};
-use crate::commands::{LaneTimer, Wish};
+use crate::commands::LaneTimer;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
@@ -19,6 +19,7 @@ use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::letter::Letter;
 use crate::mailbox::{Mailbox, Refused};
+use crate::order::Order;
 use crate::record::Record;
 use crate::report::Report;
 
@@ -219,8 +220,7 @@ impl<H: Handler> Worker<H> {
             tell(&mut self.handler, session, news, &mut Context::worker(record, name));
         }
         if let News::Closing(reason) = news {
-            record.wish(Wish::Finish(reason));
-            record.close();
+            record.end(Order::Close(name, reason));
         }
     }
 

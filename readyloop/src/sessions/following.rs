@@ -57,8 +57,10 @@ impl Sessions {
         }
         self.following.entry(id).or_default().bytes += count;
         // The queue pauses it when the bytes are there, and is not drained before that.
-        if unsent > self.limits.send_high_bytes && self.hold_following(id) {
-            self.following.entry(id).or_default().paused = true;
+        if unsent > self.limits.send_high_bytes
+            && let Some(following) = self.hold_following(id)
+        {
+            following.paused = true;
         }
         true
     }
@@ -85,10 +87,11 @@ impl Sessions {
     /// Pauses the session that is being served: no more frames come from now on.
     #[cold]
     pub fn pause_following(&mut self, id: SessionId) -> bool {
-        if !self.accepts_following(id) || !self.hold_following(id) {
+        if !self.accepts_following(id) {
             return false;
         }
-        self.following.entry(id).or_default().paused = true;
+        let Some(following) = self.hold_following(id) else { return false };
+        following.paused = true;
         self.ask(Order::Pause(id), id)
     }
 
@@ -115,10 +118,11 @@ impl Sessions {
     /// Nothing more is sent, and no more frames come, from now on.
     #[cold]
     fn close_following(&mut self, id: SessionId, reason: CloseReason) {
-        if !self.accepts_following(id) || !self.hold_following(id) {
+        if !self.accepts_following(id) {
             return;
         }
-        self.following.entry(id).or_default().ended = true;
+        let Some(following) = self.hold_following(id) else { return };
+        following.ended = true;
         if !self.ask(Order::Close(id, reason), id) {
             // There is no room for it, and it must not be lost; nor may it overtake what is sent before.
             self.kill(id, CloseReason::SendFull);
@@ -130,13 +134,10 @@ impl Sessions {
         self.following.get(&id).is_some_and(|following| following.ended)
     }
 
-    fn hold_following(&mut self, id: SessionId) -> bool {
-        let is_there = self.get(id).is_some();
-        if is_there {
-            self.hold(id, Holds::FOLLOWS);
-            self.following.entry(id).or_default();
-        }
-        is_there
+    fn hold_following(&mut self, id: SessionId) -> Option<&mut Following> {
+        self.get(id)?;
+        self.hold(id, Holds::FOLLOWS);
+        Some(self.following.entry(id).or_default())
     }
 
     /// What had to be followed is done: from now on, all is done in place.
