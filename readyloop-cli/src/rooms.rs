@@ -168,8 +168,8 @@ impl Post for Mail<'_> {
     }
 
     fn broadcast(&self, group: &Group, line: String) {
-        // A reactor that is too far behind misses it, as its slow members do, and they see it by
-        // the number.
+        // Taken, unless the speaker is held already and goes on; then members miss it, as slow ones do,
+        // and see it by the number.
         let _some_miss_it = self.remote.broadcast(group, Bytes::from(line));
     }
 

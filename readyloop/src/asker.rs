@@ -21,14 +21,16 @@ pub type Inboxes = Arc<[Arc<Mailbox<Letter>>]>;
 
 /// What runs callbacks on this thread: a reactor, or a worker.
 pub trait Asker {
-    /// Posts what the callback has asked so far of a reactor; a `Remote` is about to post to it.
+    /// Posts what the callback has asked so far of a reactor.
+    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize);
+
+    /// Posts what a `Remote` is asked, behind that. If the reactor's inbox has no room it is taken all the
+    /// same, and whoever is served is not read until it has.
     ///
     /// # Errors
-    /// When that was not taken: then what comes behind it must not be, either.
-    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) -> Result<(), Refused>;
-
-    /// A `Remote` has posted to a reactor.
-    fn has_posted(&self, inboxes: &Inboxes, reactor: usize);
+    /// When the letter was not taken: the reactor has stopped, or who is held already has asked too much
+    /// since.
+    fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused>;
 }
 
 thread_local! {

@@ -30,6 +30,8 @@ pub enum Wish {
     CancelTimer(TimerId),
     /// Dial, for a session that has a name already.
     Connect(SessionId, Route, Duration),
+    /// What was posted has filled the reactor's inbox: the session is not read before it has room.
+    WaitForRoom,
     /// End the session at once.
     Kill(CloseReason),
     /// Stop the server.

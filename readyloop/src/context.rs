@@ -84,9 +84,7 @@ impl<'a> Context<'a> {
     #[inline(always)]
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
-            Side::Here(sessions) if sessions.follows() => sessions
-                .send_following(self.id, Order::Send(self.id, Bytes::copy_from_slice(bytes))),
-            Side::Here(sessions) => sessions.send(self.id, bytes),
+            Side::Here(sessions) => sessions.answer(self.id, bytes),
             Side::Worker(record) => record.answer(bytes),
         }
     }
@@ -100,11 +98,7 @@ impl<'a> Context<'a> {
         let Some(prefix) = framer.encode(frame.len()) else { return false };
         let (padded, width) = prefix.padded();
         match &mut self.side {
-            Side::Here(sessions) if sessions.follows() => {
-                let bytes = [&padded[..width], frame].concat().into();
-                sessions.send_following(self.id, Order::Send(self.id, bytes))
-            }
-            Side::Here(sessions) => sessions.send_prefixed(self.id, padded, width, frame),
+            Side::Here(sessions) => sessions.answer_prefixed(self.id, padded, width, frame),
             Side::Worker(record) => record.answer_prefixed(padded, width, frame),
         }
     }
@@ -124,9 +118,9 @@ impl<'a> Context<'a> {
     /// nobody knows that here: it may belong to another thread.
     ///
     /// To a session of another reactor they go by mail, one for each reactor at the end of the turn. If
-    /// that reactor is far behind, this session is not read until it has taken them; and if
-    /// `Limits::mailbox_mails_max` orders, or `Limits::mailbox_bytes_max` bytes, wait for it since then,
-    /// of whomever, they are dropped, and counted (`Stats::mails_refused`).
+    /// that reactor's mailbox is full, this session is not read until half of it is handled; and what it
+    /// goes on asking meanwhile, from its timers, is dropped beyond `Limits::mailbox_mails_max` orders, or
+    /// `Limits::mailbox_bytes_max` bytes, and counted (`Stats::mails_refused`).
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) {
         match &mut self.side {
             Side::Here(sessions) if sessions.follows() => {
@@ -268,8 +262,8 @@ impl<'a> Context<'a> {
 
     /// Sends `bytes` to every member of a group, on all reactors, this session included if it is
     /// one: stored once, one mail for each reactor. Members whose send queue stands over the high
-    /// mark fare as the group says ([`SlowMember`]). The members of a reactor that is far behind may
-    /// miss it, as in [`Context::send_to`].
+    /// mark fare as the group says ([`SlowMember`]). If a reactor with members has a full mailbox,
+    /// this session waits, as in [`Context::send_to`].
     pub fn broadcast(&mut self, group: &Group, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         match &mut self.side {

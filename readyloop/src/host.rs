@@ -111,6 +111,9 @@ pub(crate) trait Hosting {
         news: News,
     );
 
+    /// A session may be read again, and what was read of it is to be handled.
+    fn resume(&mut self, _id: SessionId, _session: &Self::Session) {}
+
     /// A session is over; the first id is that of its slot, by the second one handlers knew it.
     fn close(
         &mut self,

@@ -35,9 +35,9 @@ impl SessionId {
     ///
     /// # Panics
     /// In debug builds, when `index` is not below [`INDEX_END`].
-    pub fn new(reactor: u8, index: u32, generation: u32) -> SessionId {
+    pub const fn new(reactor: u8, index: u32, generation: u32) -> SessionId {
         debug_assert!((index as usize) < INDEX_END);
-        SessionId(u64::from(generation) << 32 | u64::from(reactor) << INDEX_BITS | u64::from(index))
+        SessionId((generation as u64) << 32 | (reactor as u64) << INDEX_BITS | index as u64)
     }
 
     /// The slot, as an index into the owning reactor's tables.

@@ -138,6 +138,7 @@ mod recv;
 mod report;
 mod send;
 mod server;
+mod serving;
 mod session;
 mod sessions;
 mod slab;

@@ -76,13 +76,15 @@ pub struct Limits {
     /// mails wait. Default 256.
     pub mails_per_turn: usize,
     /// Mails that wait for a reactor until they are handled: orders of other threads, and work for
-    /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one is refused.
-    /// Default 65,536.
+    /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one of a thread that
+    /// is none of the server's is refused. One that a callback asks for is taken, and its session is not
+    /// read until half of them are handled; one that is held already, because it has timers, may ask for as
+    /// many again. Default 65,536.
     pub mailbox_mails_max: usize,
     /// The same in bytes: those that a mail carries, and 64 more for itself. Bytes that one mail
-    /// shares with others count for each. While so many wait, the next mail is refused; one that is
-    /// taken before may be of any size, so the last one may lie over the bound. Default 16 MiB:
-    /// 1,000 messages of 16 KiB.
+    /// shares with others count for each. While so many wait, the next mail is refused, or who asks
+    /// is held; one that is taken before may be of any size, so the last one may lie over the bound.
+    /// Default 16 MiB: 1,000 messages of 16 KiB.
     pub mailbox_bytes_max: usize,
     /// Frames that gather for a session's lane while earlier ones are handled, in bytes, each with 16
     /// more for itself; the session is not read while there are more, until less than half is left.

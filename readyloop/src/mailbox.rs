@@ -126,21 +126,51 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// The mail itself, and why it was not taken.
     pub fn post(&self, mail: M, load: Load) -> Result<(), (M, Refused)> {
-        self.post_within(mail, load, None)
+        {
+            let mut list = self.lock();
+            if list.closed {
+                return Err((mail, Refused::Stopped));
+            }
+            if list.load.reaches(self.bounds) {
+                list.refused += 1;
+                return Err((mail, Refused::Full));
+            }
+            list.load += load;
+            self.push(&mut list, mail);
+        }
+        self.bell.ring();
+        Ok(())
     }
 
-    /// Like [`Mailbox::post`]; if the box is full, `writer` is rung when the reader has handled half
-    /// of what was in it, or has closed it.
+    /// Like [`Mailbox::post`], also when the box is full: for a writer that can be held until there is
+    /// room, and is by whoever posts. Says whether there is, for the next one.
     ///
     /// # Errors
-    /// As [`Mailbox::post`].
-    pub fn post_or_wait(
-        &self,
-        mail: M,
-        load: Load,
-        writer: &Arc<Bell>,
-    ) -> Result<(), (M, Refused)> {
-        self.post_within(mail, load, Some(writer))
+    /// The mail itself, when the reactor has stopped.
+    pub fn post_beyond(&self, mail: M, load: Load) -> Result<bool, M> {
+        let has_room;
+        {
+            let mut list = self.lock();
+            if list.closed {
+                return Err(mail);
+            }
+            list.load += load;
+            has_room = !list.load.reaches(self.bounds);
+            self.push(&mut list, mail);
+        }
+        self.bell.ring();
+        Ok(has_room)
+    }
+
+    /// Whether at most half of what the box holds is in it, or it was closed. If not, `writer` is rung
+    /// when that is so.
+    pub fn has_room(&self, writer: &Arc<Bell>) -> bool {
+        let mut list = self.lock();
+        let has_room = list.closed || list.load.is_within(self.bounds.half());
+        if !has_room && !list.waiting.iter().any(|waits| Arc::ptr_eq(waits, writer)) {
+            list.waiting.push(writer.clone());
+        }
+        has_room
     }
 
     /// Like [`Mailbox::post`], for mails that must get through to a reactor that is behind, and
@@ -173,33 +203,6 @@ impl<M> Mailbox<M> {
             }
             self.push(&mut list, mail);
             list.urgent = list.mails.len();
-        }
-        self.bell.ring();
-        Ok(())
-    }
-
-    fn post_within(
-        &self,
-        mail: M,
-        load: Load,
-        writer: Option<&Arc<Bell>>,
-    ) -> Result<(), (M, Refused)> {
-        {
-            let mut list = self.lock();
-            if list.closed {
-                return Err((mail, Refused::Stopped));
-            }
-            if list.load.reaches(self.bounds) {
-                match writer {
-                    None => list.refused += 1,
-                    Some(writer) if list.waiting.iter().any(|waits| Arc::ptr_eq(waits, writer)) => {
-                    }
-                    Some(writer) => list.waiting.push(writer.clone()),
-                }
-                return Err((mail, Refused::Full));
-            }
-            list.load += load;
-            self.push(&mut list, mail);
         }
         self.bell.ring();
         Ok(())
@@ -327,17 +330,19 @@ mod tests {
             writers.iter().map(|writer| Arc::new(Bell::new(writer.clone()))).collect();
         assert!(bells.iter().all(|bell| bell.fall_asleep()));
         let rung = || writers.iter().map(|writer| writer.0.load(Ordering::SeqCst)).sum::<usize>();
-        mailbox.post_or_wait(1, ONE, &bells[0]).unwrap();
-        assert_eq!(mailbox.post_or_wait(2, ONE, &bells[0]), Err((2, Refused::Full)));
+        assert_eq!(mailbox.post_beyond(1, ONE), Ok(false), "it is taken, and fills the box");
+        assert!(!mailbox.has_room(&bells[0]));
         assert_eq!(rung(), 0);
         let mut inbox = VecDeque::new();
         mailbox.take(&mut inbox);
         assert_eq!(rung(), 0, "what was taken is not handled");
         mailbox.handled(ONE);
         assert_eq!(rung(), 1, "there is room");
-        mailbox.post_or_wait(2, ONE, &bells[0]).unwrap();
-        assert_eq!(mailbox.post_or_wait(3, ONE, &bells[1]), Err((3, Refused::Full)));
+        assert!(mailbox.has_room(&bells[0]));
+        assert_eq!([2, 3].map(|mail| mailbox.post_beyond(mail, ONE)), [Ok(false); 2]);
+        assert!(!mailbox.has_room(&bells[1]));
         mailbox.close();
+        assert_eq!((mailbox.has_room(&bells[1]), mailbox.post_beyond(4, ONE)), (true, Err(4)));
         assert_eq!(rung(), 2, "there will never be room");
     }
 
@@ -365,9 +370,9 @@ mod tests {
         mailbox.post(1, load(99)).unwrap();
         mailbox.post(2, load(1000)).unwrap();
         assert_eq!(mailbox.post(3, load(0)), Err((3, Refused::Full)), "of bytes");
-        assert_eq!(mailbox.post_or_wait(3, load(0), &bell), Err((3, Refused::Full)));
+        assert!(!mailbox.has_room(&bell));
         assert!(bell.wake_up() && bell.fall_asleep());
-        assert_eq!(mailbox.handled(load(99)), 1, "who waits is not refused");
+        assert_eq!(mailbox.handled(load(99)), 1, "who waits was not refused");
         let rings = || counter.0.load(Ordering::SeqCst);
         assert_eq!((mailbox.handled(load(949)), rings()), (0, 0), "51 bytes are left");
         assert_eq!((mailbox.handled(Load { mails: 0, bytes: 1 }), rings()), (0, 1));
@@ -380,7 +385,7 @@ mod tests {
             (0..2).map(|_| Arc::new(Bell::new(Arc::new(Counter::default())))).collect();
         mailbox.post(1, ONE).unwrap();
         for bell in bells.iter().cycle().take(100) {
-            assert_eq!(mailbox.post_or_wait(2, ONE, bell), Err((2, Refused::Full)));
+            assert!(!mailbox.has_room(bell));
         }
         assert_eq!(mailbox.lock().waiting.len(), 2);
     }

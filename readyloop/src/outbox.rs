@@ -1,35 +1,37 @@
 //! Commands for the sessions of other reactors, gathered during a turn: one mail for each reactor at
 //! its end, or several, if they are many.
 //!
-//! If a reactor's inbox is full, what is for it stays here, and whoever asked for it is not read
-//! until it has left: the one that is behind pushes back on those who keep it busy, and on nobody
-//! else. Nothing waits in place, so two reactors that flood each other go on reading their mail.
+//! What one callback asks for is always taken, also by a reactor whose inbox has no room. Whoever has
+//! asked it is then *held*: not read until half of that inbox is handled, so the one that is behind pushes
+//! back on those who keep it busy, and on nobody else. Nothing waits in place, so two reactors that flood
+//! each other go on reading their mail. Who is held already, and goes on asking (its timers go on), is
+//! bounded by what a mailbox holds; so are all together who cannot be held, because they are no sessions.
 //!
 //! There is one for the reactor's own sessions too. It is used as long as something that a `Remote` has
 //! posted on this thread waits in the reactor's own inbox: what callbacks ask for then *follows* it, and
 //! does not overtake it.
 //!
-//! Invariant: a session is in `held` exactly while it is a sender of some letter, as often as it is
-//! one.
-//!
 //! Thread contract: reactor-thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::order::{Load, Order, Orders};
+use crate::serving::Serving;
 
 /// One reactor's outboxes, one for each reactor that there is. The reactor's callbacks and their
 /// `Remote`s have them in common.
 pub struct Outboxes {
     boxes: RefCell<Boxes>,
-    /// Letters that wait to be posted.
+    /// Letters that wait to be posted, and inboxes without room.
     waiting: Cell<usize>,
     /// The number of the reactor.
     own: usize,
     follows: Cell<Follows>,
+    serving: Rc<Serving>,
 }
 
 /// Whether commands for the reactor's own sessions go by its inbox.
@@ -46,33 +48,32 @@ enum Follows {
 
 struct Boxes {
     boxes: Vec<Outbox>,
-    /// What is taken for a reactor while it is behind, at the most.
-    late_max: Load,
+    /// What an inbox holds.
+    bounds: Load,
     /// How long a letter becomes, at the most, or by one order more.
     letter_max: Load,
-    /// Sessions that are not read because of letters that could not be posted, and of how many
-    /// orders each waits. Only looked up: its order would be another one in each run.
-    held: HashMap<SessionId, usize>,
-    /// Those that need not wait any longer, and do not know.
-    let_go: Vec<SessionId>,
+    /// Who has asked something of inboxes without room, and is not read until they have some.
+    held: BTreeMap<SessionId, Held>,
+    /// Those of them that do not know.
+    to_hold: Vec<SessionId>,
 }
 
 #[derive(Default)]
 struct Outbox {
-    letters: VecDeque<Letter>,
-    /// The last post was refused for want of room.
-    blocked: bool,
-    /// What was taken since then, and has not left.
-    late: Load,
+    letters: VecDeque<Orders>,
+    /// What they weigh.
+    gathered: Load,
+    /// The reactor's inbox has no room, or will have none when this is posted.
+    full: bool,
 }
 
-/// What is posted at once.
+/// Who waits for room.
 #[derive(Default)]
-struct Letter {
-    orders: Orders,
+struct Held {
+    /// In whose inboxes.
+    reactors: Vec<usize>,
+    /// What it has asked for since.
     late: Load,
-    /// Who has ordered while the outbox was blocked, once for each order.
-    senders: Vec<SessionId>,
 }
 
 /// The longest letter, so that a mailbox is not filled far beyond its bounds by one.
@@ -83,31 +84,39 @@ const LETTER_MAX: Load = Load { mails: 1024, bytes: 64 << 10 };
 pub enum Taken {
     /// It leaves at the end of the turn.
     Now,
-    /// It leaves when there is room; who ordered it must not be read until then.
-    Later,
-    /// There is no such reactor, or too much waits for one that is behind.
+    /// Likewise; who ordered it must not be read until there is room.
+    Held,
+    /// There is no such reactor, or who is held has asked too much.
     No,
 }
 
+/// The reactors' inboxes, as outboxes see them.
+pub trait Posts {
+    /// Posts orders to a reactor. Says whether its inbox has room for more; it does if nobody reads it any
+    /// more.
+    fn post(&self, reactor: usize, orders: Orders) -> bool;
+
+    /// Whether half of a reactor's inbox is free; if not, this reactor is rung when it is.
+    fn has_room(&self, reactor: usize) -> bool;
+}
+
 impl Outboxes {
-    /// The outboxes of the reactor with the number `own`, one of this many. What handlers order in one
-    /// turn is bounded by what is read in one; for a reactor that is behind, as much more is taken as
-    /// its inbox holds, and what is owed.
-    pub fn new(own: usize, reactors: usize, limits: &Limits) -> Outboxes {
-        let late_max = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
+    /// The outboxes of the reactor with the number `own`, one of this many.
+    pub fn new(own: usize, reactors: usize, serving: Rc<Serving>, limits: &Limits) -> Outboxes {
+        let bounds = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
         let letter_max = Load {
-            mails: late_max.mails.min(LETTER_MAX.mails),
-            bytes: late_max.bytes.min(LETTER_MAX.bytes),
+            mails: bounds.mails.min(LETTER_MAX.mails),
+            bytes: bounds.bytes.min(LETTER_MAX.bytes),
         };
         let boxes = Boxes {
             boxes: (0..reactors).map(|_| Outbox::default()).collect(),
-            late_max,
+            bounds,
             letter_max,
-            held: HashMap::new(),
-            let_go: Vec::new(),
+            held: BTreeMap::new(),
+            to_hold: Vec::new(),
         };
         let (waiting, follows) = (Cell::new(0), Cell::new(Follows::No));
-        Outboxes { boxes: RefCell::new(boxes), waiting, own, follows }
+        Outboxes { boxes: RefCell::new(boxes), waiting, own, follows, serving }
     }
 
     /// Whether nothing is to be posted, or to be asked.
@@ -116,32 +125,38 @@ impl Outboxes {
         self.waiting.get() == 0 && self.follows.get() != Follows::Posted
     }
 
-    /// Whether something waits that was not refused before: the end of this turn posts it.
+    /// Whether something waits to be posted: the end of this turn does.
     pub fn has_news(&self) -> bool {
         !self.is_empty()
-            && (self.follows.get() == Follows::Posted || self.boxes.borrow().has_news())
+            && (self.follows.get() == Follows::Posted || self.boxes.borrow().has_letters())
     }
 
-    /// Whether commands for the reactor's own sessions go by its inbox.
+    /// Whether commands for the reactor's own sessions go by its inbox. Nobody writes on the page then.
     #[inline(always)]
     pub fn follows(&self) -> bool {
         self.follows.get() != Follows::No
     }
 
+    fn set_follows(&self, follows: Follows) {
+        self.follows.set(follows);
+        self.serving.allow_writing(follows == Follows::No);
+    }
+
     /// Does something that came by the inbox itself: what it wants done is done in place, in front of all
     /// that follows, unless it posts in turn.
     pub fn in_front<R>(&self, act: impl FnOnce() -> R) -> R {
-        let before = self.follows.replace(Follows::No);
+        let before = self.follows.get();
+        self.set_follows(Follows::No);
         let done = act();
         if self.follows.get() == Follows::No {
-            self.follows.set(before);
+            self.set_follows(before);
         }
         done
     }
 
     /// A `Remote` has posted on this thread to the reactor's own inbox.
     pub fn follow(&self) {
-        self.follows.set(Follows::Posted);
+        self.set_follows(Follows::Posted);
     }
 
     /// Everything for the own inbox is posted: whether the reactor should now send itself word, so that
@@ -150,7 +165,7 @@ impl Outboxes {
         let asks = self.follows.get() == Follows::Posted
             && self.boxes.borrow().boxes[self.own].letters.is_empty();
         if asks {
-            self.follows.set(Follows::Asked);
+            self.set_follows(Follows::Asked);
         }
         asks
     }
@@ -160,116 +175,174 @@ impl Outboxes {
     pub fn has_caught_up(&self) -> bool {
         let caught_up = self.follows.get() == Follows::Asked;
         if caught_up {
-            self.follows.set(Follows::No);
+            self.set_follows(Follows::No);
         }
         caught_up
     }
 
-    /// Puts an order of `by` into the box of a reactor. Who is told [`Taken::Later`] is among those
-    /// whom [`Outboxes::take_let_go`] names later.
+    /// Puts an order of `by` into the box of a reactor.
     pub fn push(&self, reactor: usize, order: Order, by: SessionId) -> Taken {
+        let taken = match order.is_owed() {
+            true => Taken::Now,
+            false => self.boxes.borrow_mut().admit(reactor, order.load(), by),
+        };
+        if taken != Taken::No {
+            self.put(reactor, order);
+        }
+        taken
+    }
+
+    /// Puts an order of a session of this reactor, for itself, into the own box: it is bounded by the
+    /// session's send queue.
+    pub fn push_own(&self, order: Order) {
+        self.put(self.own, order);
+    }
+
+    fn put(&self, reactor: usize, order: Order) {
         if reactor == self.own {
             self.follow();
         }
-        self.boxes.borrow_mut().push(reactor, order, by, &self.waiting)
+        self.boxes.borrow_mut().put(reactor, order, &self.waiting);
     }
 
-    /// Posts what waits for each reactor, or for this one only; the reactor gives it back if there is
-    /// no room. `false` if something was.
-    pub fn post(
-        &self,
-        only: Option<usize>,
-        mut post: impl FnMut(usize, Orders) -> Result<(), Orders>,
-    ) -> bool {
-        // It is in use only if bytes that are dropped in here run code of the user's that posts.
+    /// Whether something that weighs so much, asked for by who is served, may be posted to an inbox,
+    /// whether it has room or not.
+    pub fn admits(&self, reactor: usize, load: Load) -> bool {
+        let by = self.serving.served();
         let Ok(mut boxes) = self.boxes.try_borrow_mut() else { return true };
-        let mut posted = true;
-        let numbers = only.map_or(0..boxes.boxes.len(), |nth| nth..nth + 1);
-        for reactor in numbers {
-            posted &= boxes.post(reactor, &self.waiting, |orders| post(reactor, orders));
+        match boxes.admit(reactor, load, by) {
+            Taken::Now => true,
+            Taken::Held => {
+                self.hold(&mut boxes, by);
+                true
+            }
+            Taken::No => false,
         }
-        posted
     }
 
-    /// Those who were held for what they had ordered, and wait for nothing any more.
-    pub fn take_let_go(&self) -> Vec<SessionId> {
-        std::mem::take(&mut self.boxes.borrow_mut().let_go)
+    /// What was just posted for who is served, and weighs so much, has left no room.
+    pub fn is_full(&self, reactor: usize, load: Load) {
+        let by = self.serving.served();
+        let Ok(mut boxes) = self.boxes.try_borrow_mut() else { return };
+        boxes.set_full(reactor, &self.waiting);
+        if boxes.admit(reactor, load, by) == Taken::Held {
+            self.hold(&mut boxes, by);
+        }
+    }
+
+    /// It is held when the reactor is next asked whether it reads.
+    fn hold(&self, boxes: &mut Boxes, by: SessionId) {
+        boxes.to_hold.push(by);
+        self.serving.disturb();
+    }
+
+    /// `id` is not to be read before there is room in the own inbox, for which is looked at the turn's end.
+    pub fn wait_for_own(&self, id: SessionId) {
+        let mut boxes = self.boxes.borrow_mut();
+        boxes.set_full(self.own, &self.waiting);
+        boxes.admit(self.own, Load::default(), id);
+    }
+
+    /// Posts what waits for each reactor, or for this one only.
+    pub fn post(&self, only: Option<usize>, posts: &impl Posts) {
+        // It is in use only if bytes that are dropped in here run code of the user's that posts.
+        let Ok(mut boxes) = self.boxes.try_borrow_mut() else { return };
+        match only {
+            Some(reactor) => boxes.post(reactor, &self.waiting, posts),
+            None => {
+                (0..boxes.boxes.len()).for_each(|reactor| boxes.post(reactor, &self.waiting, posts))
+            }
+        }
+    }
+
+    /// Those who are held, and do not know.
+    pub fn take_to_hold(&self) -> Vec<SessionId> {
+        std::mem::take(&mut self.boxes.borrow_mut().to_hold)
+    }
+
+    /// Looks for room in the inboxes that had none. Says who waits for nothing any more.
+    pub fn take_let_go(&self, posts: &impl Posts) -> Vec<SessionId> {
+        self.boxes.borrow_mut().take_let_go(&self.waiting, posts)
     }
 }
 
 impl Boxes {
-    fn has_news(&self) -> bool {
-        self.boxes.iter().any(|outbox| !outbox.blocked && !outbox.letters.is_empty())
+    fn has_letters(&self) -> bool {
+        self.boxes.iter().any(|outbox| !outbox.letters.is_empty())
     }
 
-    fn push(
-        &mut self,
-        reactor: usize,
-        order: Order,
-        by: SessionId,
-        waiting: &Cell<usize>,
-    ) -> Taken {
-        let Some(outbox) = self.boxes.get_mut(reactor) else { return Taken::No };
-        if outbox.blocked && !order.is_owed() && outbox.late.reaches(self.late_max) {
+    /// Whether `by` may ask so much of a reactor, and whether it is held for it.
+    fn admit(&mut self, reactor: usize, load: Load, by: SessionId) -> Taken {
+        match self.boxes.get(reactor) {
+            None => return Taken::No,
+            Some(Outbox { full: false, .. }) => return Taken::Now,
+            Some(_) => {}
+        }
+        let held = self.held.entry(by).or_default();
+        if held.late.reaches(self.bounds) {
             return Taken::No;
         }
+        held.late += load;
+        if !held.reactors.contains(&reactor) {
+            held.reactors.push(reactor);
+        }
+        Taken::Held
+    }
+
+    fn put(&mut self, reactor: usize, order: Order, waiting: &Cell<usize>) {
+        let Some(outbox) = self.boxes.get_mut(reactor) else { return };
         let letter_max = self.letter_max;
-        let is_open = |letter: &Letter| !letter.orders.load().reaches(letter_max);
+        let is_open = |letter: &Orders| !letter.load().reaches(letter_max);
         if !outbox.letters.back().is_some_and(is_open) {
-            outbox.letters.push_back(Letter::default());
+            outbox.letters.push_back(Orders::default());
             waiting.set(waiting.get() + 1);
         }
-        let Some(letter) = outbox.letters.back_mut() else { return Taken::No };
-        let owed = order.is_owed();
-        let load = letter.orders.push(order);
-        if !outbox.blocked {
-            return Taken::Now;
+        let Some(letter) = outbox.letters.back_mut() else { return };
+        outbox.gathered += letter.push(order);
+        if outbox.gathered.reaches(self.bounds) {
+            self.set_full(reactor, waiting);
         }
-        if !owed {
-            letter.late += load;
-            outbox.late += load;
-        }
-        if by != SessionId::NONE {
-            letter.senders.push(by);
-            *self.held.entry(by).or_default() += 1;
-        }
-        Taken::Later
     }
 
-    /// Posts what waits for this reactor; `false` if it gave something back.
-    fn post(
-        &mut self,
-        reactor: usize,
-        waiting: &Cell<usize>,
-        mut post: impl FnMut(Orders) -> Result<(), Orders>,
-    ) -> bool {
-        let Some(outbox) = self.boxes.get_mut(reactor) else { return true };
-        outbox.blocked = false;
-        while let Some(mut letter) = outbox.letters.pop_front() {
-            if let Err(orders) = post(letter.orders) {
-                letter.orders = orders;
-                outbox.letters.push_front(letter);
-                outbox.blocked = true;
-                return false;
-            }
+    fn set_full(&mut self, reactor: usize, waiting: &Cell<usize>) {
+        if let Some(outbox) = self.boxes.get_mut(reactor)
+            && !std::mem::replace(&mut outbox.full, true)
+        {
+            waiting.set(waiting.get() + 1);
+        }
+    }
+
+    fn post(&mut self, reactor: usize, waiting: &Cell<usize>, posts: &impl Posts) {
+        let Some(outbox) = self.boxes.get_mut(reactor) else { return };
+        outbox.gathered = Load::default();
+        let mut has_room = true;
+        for letter in outbox.letters.drain(..) {
             waiting.set(waiting.get() - 1);
-            outbox.late -= letter.late;
-            let senders = letter.senders.into_iter();
-            self.let_go.extend(senders.filter(|sender| has_left(&mut self.held, *sender)));
+            has_room = posts.post(reactor, letter);
         }
-        true
+        if !has_room {
+            self.set_full(reactor, waiting);
+        }
     }
-}
 
-/// One more order of a sender that was held has left; whether it was the last one.
-fn has_left(held: &mut HashMap<SessionId, usize>, sender: SessionId) -> bool {
-    let Some(orders) = held.get_mut(&sender) else { return false };
-    *orders -= 1;
-    let is_last = *orders == 0;
-    if is_last {
-        held.remove(&sender);
+    fn take_let_go(&mut self, waiting: &Cell<usize>, posts: &impl Posts) -> Vec<SessionId> {
+        let mut let_go = Vec::new();
+        for (reactor, outbox) in self.boxes.iter_mut().enumerate() {
+            if !outbox.full || !posts.has_room(reactor) {
+                continue;
+            }
+            outbox.full = false;
+            waiting.set(waiting.get() - 1);
+            self.held.retain(|id, held| {
+                held.reactors.retain(|waits_for| *waits_for != reactor);
+                if held.reactors.is_empty() {
+                    let_go.push(*id);
+                }
+                !held.reactors.is_empty()
+            });
+        }
+        let_go
     }
-    is_last
 }
 
 #[cfg(test)]
@@ -277,13 +350,48 @@ mod tests {
     use super::*;
     use crate::close::CloseReason;
 
+    /// What was posted, and who has no room.
+    #[derive(Default)]
+    struct Inboxes {
+        posted: RefCell<Vec<(usize, Orders)>>,
+        full: RefCell<Vec<usize>>,
+    }
+
+    impl Posts for Inboxes {
+        fn post(&self, reactor: usize, orders: Orders) -> bool {
+            self.posted.borrow_mut().push((reactor, orders));
+            self.has_room(reactor)
+        }
+
+        fn has_room(&self, reactor: usize) -> bool {
+            !self.full.borrow().contains(&reactor)
+        }
+    }
+
+    impl Inboxes {
+        fn full(reactors: &[usize]) -> Inboxes {
+            Inboxes { full: RefCell::new(reactors.to_vec()), ..Inboxes::default() }
+        }
+
+        /// Which reactors have got how many orders, since this was asked last.
+        fn posted(&self) -> Vec<(usize, usize)> {
+            let posted = self.posted.take();
+            posted.into_iter().map(|(reactor, orders)| (reactor, orders.len())).collect()
+        }
+
+        fn has_room_again(&self, reactor: usize) {
+            self.full.borrow_mut().retain(|full| *full != reactor);
+        }
+    }
+
     fn sender() -> SessionId {
         SessionId::new(0, 1, 1)
     }
 
     /// Those of one more reactor than these.
     fn outboxes(reactors: usize, mailbox_mails_max: usize) -> Outboxes {
-        Outboxes::new(reactors, reactors + 1, &Limits { mailbox_mails_max, ..Limits::default() })
+        let limits = Limits { mailbox_mails_max, ..Limits::default() };
+        Outboxes::new(reactors, reactors + 1, Rc::new(Serving::new()), &limits)
     }
 
     fn push(outboxes: &Outboxes, order: Order, by: SessionId) -> Taken {
@@ -291,12 +399,9 @@ mod tests {
     }
 
     /// Posts to all, and says who is let go.
-    fn post(
-        outboxes: &Outboxes,
-        post: impl FnMut(usize, Orders) -> Result<(), Orders>,
-    ) -> Vec<SessionId> {
-        outboxes.post(None, post);
-        outboxes.take_let_go()
+    fn post(outboxes: &Outboxes, inboxes: &Inboxes) -> Vec<SessionId> {
+        outboxes.post(None, inboxes);
+        outboxes.take_let_go(inboxes)
     }
 
     fn close(reactor: u8) -> Order {
@@ -305,123 +410,110 @@ mod tests {
 
     #[test]
     fn each_reactor_gets_one_mail_a_turn() {
-        let outboxes = outboxes(3, 10);
+        let (outboxes, inboxes) = (outboxes(3, 10), Inboxes::default());
         assert!(outboxes.is_empty());
         assert_eq!([0, 2, 2].map(|at| push(&outboxes, close(at), sender())), [Taken::Now; 3]);
         assert_eq!(push(&outboxes, close(4), sender()), Taken::No, "there is no such reactor");
-        let mut posted = Vec::new();
-        post(&outboxes, |reactor, orders| {
-            posted.push((reactor, orders.len()));
-            Ok(())
-        });
-        assert_eq!(posted, [(0, 1), (2, 2)]);
+        post(&outboxes, &inboxes);
+        assert_eq!(inboxes.posted(), [(0, 1), (2, 2)]);
         assert!(outboxes.is_empty() && !outboxes.has_news());
     }
 
     #[test]
-    fn what_is_owed_is_taken_however_far_behind_a_reactor_is() {
-        let outboxes = outboxes(2, 1);
-        let owed = || Order::Release(SessionId::new(1, 7, 1));
-        assert_eq!(push(&outboxes, close(1), sender()), Taken::Now);
-        assert_eq!(post(&outboxes, |_, orders| Err(orders)), []);
-        assert_eq!(
-            [push(&outboxes, close(1), sender()), push(&outboxes, close(1), sender())],
-            [Taken::Later, Taken::No]
-        );
-        assert_eq!([0; 2].map(|_| push(&outboxes, owed(), sender())), [Taken::Later; 2]);
-        let mut posted = 0;
-        post(&outboxes, |_, orders| {
-            posted += orders.len();
-            Ok(())
-        });
-        assert_eq!(posted, 4);
-    }
-
-    #[test]
     fn many_orders_leave_in_letters_of_a_bounded_size_in_their_order() {
-        let outboxes = outboxes(2, 1_000_000);
+        let (outboxes, inboxes) = (outboxes(2, 1_000_000), Inboxes::full(&[1]));
         let send = |n: u32| Order::Send(SessionId::new(1, n, 1), vec![7; 1000].into());
         (0..200).for_each(|n| assert_eq!(push(&outboxes, send(n), sender()), Taken::Now));
+        assert_eq!(post(&outboxes, &inboxes), [], "who has ordered in time is not held");
         let mut seen = Vec::new();
-        // The reactor takes two letters now, and all of them later.
-        for mut room in [2, usize::MAX] {
-            let let_go = post(&outboxes, |_, mut orders| {
-                if room == 0 {
-                    return Err(orders);
-                }
-                room -= 1;
-                assert!(orders.load().bytes < LETTER_MAX.bytes + 1064);
-                while let Some(Order::Send(id, _)) = orders.pop() {
-                    seen.push(id.index());
-                }
-                Ok(())
-            });
-            assert_eq!(let_go, [], "who has ordered in time is not held");
+        for (_, mut orders) in inboxes.posted.take() {
+            assert!(orders.load().bytes < LETTER_MAX.bytes + 1064);
+            while let Some(Order::Send(id, _)) = orders.pop() {
+                seen.push(id.index());
+            }
         }
-        assert!(outboxes.is_empty() && seen.into_iter().eq(0..200));
+        assert!(seen.into_iter().eq(0..200));
     }
 
     #[test]
-    fn a_sender_is_let_go_when_its_own_orders_have_left_and_others_still_wait() {
-        let outboxes = outboxes(2, 1);
-        let ids = [1, 2].map(|index| SessionId::new(0, index, 1));
+    fn whoever_asks_of_a_full_inbox_is_taken_and_held_until_it_has_room() {
+        let (outboxes, inboxes) = (outboxes(2, 2), Inboxes::full(&[1]));
         assert_eq!(push(&outboxes, close(1), sender()), Taken::Now);
-        assert_eq!(post(&outboxes, |_, orders| Err(orders)), []);
-        // Owed, so that a bound of one does not matter here.
-        for id in ids {
-            assert_eq!(push(&outboxes, Order::Release(SessionId::new(1, 7, 1)), id), Taken::Later);
+        assert_eq!(post(&outboxes, &inboxes), []);
+        assert!(!outboxes.is_empty() && !outboxes.has_news(), "nothing is to be done meanwhile");
+        let other = SessionId::new(0, 2, 1);
+        for by in [sender(), sender(), other, SessionId::NONE, SessionId::NONE] {
+            assert_eq!(push(&outboxes, close(1), by), Taken::Held);
         }
-        let mut room = 2;
-        let let_go = post(&outboxes, |_, orders| {
-            room -= 1;
-            if room < 0 { Err(orders) } else { Ok(()) }
-        });
-        assert_eq!(let_go, [ids[0]]);
-        assert_eq!(post(&outboxes, |_, _| Ok(())), [ids[1]]);
+        for by in [sender(), SessionId::NONE] {
+            assert_eq!(push(&outboxes, close(1), by), Taken::No, "each has its own bound");
+        }
+        assert_eq!(push(&outboxes, Order::Release(SessionId::new(1, 7, 1)), sender()), Taken::Now);
+        assert_eq!(push(&outboxes, close(0), sender()), Taken::Now, "others are not full");
+        assert_eq!(post(&outboxes, &inboxes), []);
+        assert_eq!(inboxes.posted(), [(1, 1), (0, 1), (1, 2), (1, 2), (1, 2)]);
+        inboxes.has_room_again(1);
+        assert_eq!(post(&outboxes, &inboxes), [SessionId::NONE, sender(), other]);
+        assert!(outboxes.is_empty());
+        assert_eq!(push(&outboxes, close(1), sender()), Taken::Now);
     }
 
     #[test]
-    fn a_full_mailbox_pushes_back_until_all_of_it_has_left() {
-        let outboxes = outboxes(2, 1);
-        assert_eq!(push(&outboxes, close(1), sender()), Taken::Now);
-        assert_eq!(post(&outboxes, |_, orders| Err(orders)), []);
-        assert!(!outboxes.has_news(), "nothing is to be done before there is room");
-        assert_eq!(push(&outboxes, close(1), sender()), Taken::Later);
-        assert_eq!(push(&outboxes, close(1), sender()), Taken::No, "there is a bound");
-        assert_eq!(push(&outboxes, close(0), sender()), Taken::Now, "others are not pushed back");
-        assert_eq!(post(&outboxes, |at, orders| if at == 1 { Err(orders) } else { Ok(()) }), []);
-        assert_eq!(post(&outboxes, |_, _| Ok(())), [sender()]);
+    fn what_fills_an_inbox_within_one_turn_holds_who_goes_on() {
+        let (outboxes, inboxes) = (outboxes(2, 2), Inboxes::default());
+        let taken = [(); 3].map(|()| push(&outboxes, close(1), sender()));
+        assert_eq!(taken, [Taken::Now, Taken::Now, Taken::Held]);
+        assert_eq!(post(&outboxes, &inboxes), [sender()], "the inbox had room enough");
         assert!(outboxes.is_empty());
     }
 
     #[test]
     fn a_sender_waits_for_the_reactors_that_it_sent_to_and_for_no_other() {
-        let outboxes = outboxes(4, 10);
+        let (outboxes, inboxes) = (outboxes(4, 10), Inboxes::full(&[1, 2, 3]));
         let ids = [1, 2, 3].map(|index| SessionId::new(0, index, 1));
         (1..4).for_each(|at| assert_eq!(push(&outboxes, close(at), ids[0]), Taken::Now));
-        assert_eq!(post(&outboxes, |_, orders| Err(orders)), []);
+        assert_eq!(post(&outboxes, &inboxes), []);
         for (by, at) in [(0, 1), (0, 1), (1, 2), (2, 1), (2, 2)] {
-            assert_eq!(push(&outboxes, close(at), ids[by]), Taken::Later);
+            assert_eq!(push(&outboxes, close(at), ids[by]), Taken::Held);
         }
-        let post_to = |open: usize| {
-            post(&outboxes, |at, orders| if at == open { Ok(()) } else { Err(orders) })
+        let let_go = |reactor| {
+            inboxes.has_room_again(reactor);
+            post(&outboxes, &inboxes)
         };
-        assert_eq!(post_to(3), [], "nobody waits for it");
-        assert_eq!(post_to(1), [ids[0]], "one waits for another one too, and one for another only");
-        assert_eq!(post_to(2), [ids[1], ids[2]]);
+        assert_eq!(let_go(3), [], "nobody waits for it");
+        assert_eq!(let_go(1), [ids[0]], "one waits for another one too, and one for another only");
+        assert_eq!(let_go(2), [ids[1], ids[2]]);
         assert!(outboxes.is_empty() && outboxes.boxes.borrow().held.is_empty());
     }
 
     #[test]
+    fn who_is_served_while_a_remote_fills_an_inbox_is_held_and_bounded() {
+        let serving = Rc::new(Serving::new());
+        let limits = Limits { mailbox_mails_max: 2, ..Limits::default() };
+        let (outboxes, inboxes) =
+            (Outboxes::new(0, 1, serving.clone(), &limits), Inboxes::full(&[0]));
+        serving.serve(sender());
+        let load = close(0).load();
+        assert!(outboxes.admits(0, load), "there is room");
+        outboxes.is_full(0, load);
+        assert_eq!((outboxes.take_to_hold(), serving.take_disturbed()), (vec![sender()], true));
+        assert!(outboxes.admits(0, load) && !outboxes.admits(0, load), "held, and bounded");
+        assert_eq!(post(&outboxes, &inboxes), []);
+        inboxes.has_room_again(0);
+        assert_eq!(post(&outboxes, &inboxes), [sender()]);
+        assert!(outboxes.admits(0, load));
+    }
+
+    #[test]
     fn commands_follow_what_was_posted_until_word_of_it_comes_back() {
-        let outboxes = outboxes(2, 10);
+        let (outboxes, inboxes) = (outboxes(2, 10), Inboxes::default());
         assert!(!outboxes.follows() && !outboxes.asks() && !outboxes.has_caught_up());
         outboxes.follow();
         assert!(outboxes.has_news() && outboxes.asks() && !outboxes.asks(), "asked once");
         assert_eq!(push(&outboxes, close(2), sender()), Taken::Now);
         assert!(!outboxes.has_caught_up(), "something came behind the question");
         assert!(!outboxes.asks(), "it is not posted yet");
-        assert_eq!(post(&outboxes, |_, _| Ok(())), []);
+        assert_eq!(post(&outboxes, &inboxes), []);
         assert!(outboxes.asks() && outboxes.follows());
         assert!(outboxes.has_caught_up() && !outboxes.follows() && outboxes.is_empty());
     }

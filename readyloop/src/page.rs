@@ -8,6 +8,9 @@
 //! A page follows a page, and their entries are numbered through: who was entered under a number knows
 //! by it alone whether the entry is still to be flushed, so nothing must be wiped off after each turn.
 //!
+//! Who the writer is may be known outside of the page too ([`Writer`]): so that whoever posts on the same
+//! thread knows who is served, and can make him write elsewhere.
+//!
 //! Invariants: the bytes of an entry end where the next entry's begin; the writer's entry is the
 //! last one; `writer_start <= len <= bytes.len()` while there is a writer.
 //!
@@ -15,6 +18,7 @@
 
 mod shared;
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -27,18 +31,44 @@ use shared::Shared;
 /// and write.
 const PAGE_BYTES_MAX: usize = 32 << 10;
 
+/// Where a page keeps who may append.
+pub trait Writer {
+    /// Whether this session may append.
+    fn is(&self, id: SessionId) -> bool;
+    /// From now on it may, and nobody else.
+    fn begin(&self, id: SessionId);
+    /// Nobody may. Says who could.
+    fn end(&self) -> SessionId;
+}
+
+impl Writer for Cell<SessionId> {
+    #[inline(always)]
+    fn is(&self, id: SessionId) -> bool {
+        self.get() == id
+    }
+
+    #[inline(always)]
+    fn begin(&self, id: SessionId) {
+        self.set(id);
+    }
+
+    #[inline(always)]
+    fn end(&self) -> SessionId {
+        self.replace(NO_WRITER)
+    }
+}
+
 /// One turn's page.
-pub struct Page {
+pub struct Page<W = Cell<SessionId>> {
     bytes: Box<[u8]>,
     /// How many of `bytes` are written.
     len: usize,
     entries: Vec<Entry>,
-    /// The number that the next entry will have.
-    next: u64,
+    /// The number of the first entry.
+    first: u64,
     /// Bytes that many entries have.
     shared: Shared,
-    /// Who may append, or `NO_WRITER`.
-    writer: SessionId,
+    writer: W,
     /// Where the writer began, or `NOWHERE`.
     writer_start: usize,
 }
@@ -64,21 +94,26 @@ impl Default for Page {
 }
 
 /// Stands for nobody: `Limits::sessions_max` keeps this index from being given out.
-fn no_writer() -> SessionId {
-    SessionId::new(u8::MAX, (INDEX_END - 1) as u32, u32::MAX)
-}
+pub const NO_WRITER: SessionId = SessionId::new(u8::MAX, (INDEX_END - 1) as u32, u32::MAX);
 
 impl Page {
     /// A page on which nobody can write more than `session_bytes_max` bytes, because it has no
     /// more.
     pub fn new(session_bytes_max: usize) -> Page {
+        Page::with(Cell::new(NO_WRITER), session_bytes_max)
+    }
+}
+
+impl<W: Writer> Page<W> {
+    /// The same, of which `writer` says who may append.
+    pub fn with(writer: W, session_bytes_max: usize) -> Page<W> {
         Page {
             bytes: vec![0; session_bytes_max.min(PAGE_BYTES_MAX)].into_boxed_slice(),
             len: 0,
             entries: Vec::new(),
-            next: 1,
+            first: 1,
             shared: Shared::default(),
-            writer: no_writer(),
+            writer,
             writer_start: NOWHERE,
         }
     }
@@ -88,11 +123,11 @@ impl Page {
     /// are; behind them stands one that is nobody's, so that whoever walks over them need not ask which is
     /// the last.
     #[inline]
-    pub fn turn_to(&mut self, other: &mut Page) -> usize {
-        debug_assert!(other.is_empty() && self.writer == no_writer());
+    pub fn turn_to(&mut self, other: &mut Page<W>) -> usize {
+        debug_assert!(other.is_empty() && !self.has_writer());
         let count = self.entries.len();
         self.put(SessionId::NONE, 0);
-        other.next = self.next;
+        other.first = self.end_number();
         std::mem::swap(self, other);
         count
     }
@@ -100,7 +135,7 @@ impl Page {
     /// Appends `bytes` for `id`, if it is the writer and there is room.
     #[inline(always)]
     pub fn append(&mut self, id: SessionId, bytes: &[u8]) -> bool {
-        if id != self.writer {
+        if !self.writer.is(id) {
             return false;
         }
         let end = self.len + bytes.len();
@@ -124,7 +159,7 @@ impl Page {
         width: usize,
         bytes: &[u8],
     ) -> bool {
-        if id != self.writer {
+        if !self.writer.is(id) {
             return false;
         }
         let end = self.len + prefix.len() + bytes.len();
@@ -138,7 +173,7 @@ impl Page {
     /// Enters `id`, which has no entry yet, and says under which number. Nobody may be the writer.
     #[inline(always)]
     pub fn enter(&mut self, id: SessionId) -> u64 {
-        debug_assert!(self.writer == no_writer());
+        debug_assert!(!self.has_writer());
         self.put(id, 0)
     }
 
@@ -146,9 +181,11 @@ impl Page {
     #[inline(always)]
     pub fn begin(&mut self, id: SessionId) -> u64 {
         debug_assert!(!self.is_silent());
-        self.writer = id;
         self.writer_start = self.len;
-        self.put(id, 0)
+        let number = self.put(id, 0);
+        // Last: nobody knows but that it could change the page.
+        self.writer.begin(id);
+        number
     }
 
     /// The same, if the list of entries has room without growing.
@@ -157,11 +194,16 @@ impl Page {
         (self.entries.len() < self.entries.capacity()).then(|| self.begin(id))
     }
 
+    /// The number that the next entry will have.
+    #[inline(always)]
+    fn end_number(&self) -> u64 {
+        self.number(self.entries.len())
+    }
+
     #[inline(always)]
     fn put(&mut self, id: SessionId, shared: u32) -> u64 {
+        let number = self.end_number();
         self.entries.push(Entry { id, start: self.len as u32, shared });
-        let number = self.next;
-        self.next += 1;
         number
     }
 
@@ -179,7 +221,8 @@ impl Page {
 
     /// Whether the entry with this number is the last one, so that [`Page::add`] adds to it.
     pub fn ends_with(&self, number: u64) -> bool {
-        number + 1 == self.next && self.entries.last().is_some_and(|entry| entry.shared == 0)
+        number + 1 == self.end_number()
+            && self.entries.last().is_some_and(|entry| entry.shared == 0)
     }
 
     /// Adds to the last entry. Nobody may be the writer.
@@ -187,7 +230,7 @@ impl Page {
     /// # Panics
     /// When there is no room.
     pub fn add(&mut self, bytes: &[u8]) {
-        debug_assert!(self.writer == no_writer() && !self.entries.is_empty());
+        debug_assert!(!self.has_writer() && !self.entries.is_empty());
         let end = self.len + bytes.len();
         self.bytes[self.len..end].copy_from_slice(bytes);
         self.len = end;
@@ -214,17 +257,32 @@ impl Page {
         self.len == self.writer_start
     }
 
+    /// Who knows the writer.
+    #[inline(always)]
+    pub fn writer(&self) -> &W {
+        &self.writer
+    }
+
+    /// Writes `bytes` for whoever has just begun, whether it may go on or not.
+    ///
+    /// # Panics
+    /// When there is no room.
+    pub fn finish_with(&mut self, bytes: &[u8]) {
+        self.writer.end();
+        self.writer_start = NOWHERE;
+        self.add(bytes);
+    }
+
     /// Ends the writer's writing. If it has written nothing, its entry is gone, and it is returned.
     #[inline(always)]
     pub fn end(&mut self) -> Option<SessionId> {
         let was_silent = self.is_silent();
-        let id = std::mem::replace(&mut self.writer, no_writer());
+        let id = self.writer.end();
         self.writer_start = NOWHERE;
         if !was_silent {
             return None;
         }
         self.entries.pop();
-        self.next -= 1;
         Some(id)
     }
 
@@ -325,7 +383,7 @@ impl Page {
     /// `false` if the two do not lie there side by side, or would be more than one session may have on a
     /// page.
     pub fn extend_shared(&mut self, entry: u64, next: u32) -> bool {
-        let Some(nth) = entry.checked_sub(self.number(0)) else { return false };
+        let Some(nth) = entry.checked_sub(self.first) else { return false };
         let Some(entry) = self.entries.get_mut(nth as usize) else { return false };
         let Some(both) = self.shared.join(entry.shared, next, self.bytes.len()) else {
             return false;
@@ -337,7 +395,7 @@ impl Page {
     /// Enters `id` with bytes that others have too. Nobody may be the writer.
     #[inline]
     pub fn enter_shared(&mut self, id: SessionId, shared: u32) -> u64 {
-        debug_assert!(self.writer == no_writer());
+        debug_assert!(!self.has_writer());
         self.put(id, shared)
     }
 
@@ -350,14 +408,13 @@ impl Page {
     /// The number of the `nth` entry.
     #[inline]
     pub fn number(&self, nth: usize) -> u64 {
-        self.next - (self.entries.len() - nth) as u64
+        self.first + nth as u64
     }
 
     /// How many bytes the entry with this number has; none if it is not on this page.
     pub fn bytes_of(&self, number: u64) -> usize {
-        let first = self.number(0);
-        if (first..self.next).contains(&number) {
-            self.piece((number - first) as usize).1.len()
+        if (self.first..self.end_number()).contains(&number) {
+            self.piece((number - self.first) as usize).1.len()
         } else {
             0
         }

@@ -30,8 +30,9 @@ use crate::commands::{Commands, LaneTimer, Run, Wish};
 use crate::envelope::Envelope;
 use crate::id::SessionId;
 use crate::limits::Limits;
-use crate::order::Order;
+use crate::order::{Load, Order};
 use crate::page::Page;
+use crate::session::Holds;
 use crate::wheel::TimerId;
 
 /// One worker's.
@@ -41,6 +42,9 @@ pub struct Record {
     /// The session that is being served.
     serving: Cell<SessionId>,
     halted: Cell<Halted>,
+    /// What the run has posted to the reactor since its inbox has no room.
+    late: Cell<Load>,
+    late_max: Load,
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
@@ -81,6 +85,8 @@ impl Record {
             run: RefCell::default(),
             serving: Cell::new(SessionId::NONE),
             halted: Cell::new(Halted::NOT),
+            late: Cell::default(),
+            late_max: Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max },
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
@@ -123,7 +129,8 @@ impl Record {
     #[inline(always)]
     pub fn begin(&self, id: SessionId, ended: bool, run: &mut Box<Run>) {
         self.serving.set(id);
-        let paused = if run.standing.paused { Halted::PAUSED } else { 0 };
+        self.late.set(Load::default());
+        let paused = if run.standing.pauses.is_none() { 0 } else { Halted::PAUSED };
         self.halted.set(Halted(u8::from(ended) | paused));
         // A sum: a difference would have to be kept from falling below nothing.
         if run.standing.queued_bytes + run.commands.page.room() > self.send_high_bytes {
@@ -153,8 +160,30 @@ impl Record {
     #[cold]
     #[inline(never)]
     fn pause_run(&self, run: &mut Run) {
-        run.standing.paused = true;
+        run.standing.pauses = run.standing.pauses.with(Holds::QUEUE);
         self.halt(Halted::PAUSED);
+    }
+
+    /// Whether more may be posted to the reactor, though its inbox has no room: not for a session that
+    /// waits for room already, nor without bounds.
+    pub fn may_be_late(&self) -> bool {
+        let waits = |run: &Run| run.standing.pauses.has(Holds::OUTBOX);
+        !self.run.try_borrow().is_ok_and(|run| waits(&run))
+            && !self.late.get().reaches(self.late_max)
+    }
+
+    /// Something that weighs so much was posted, and the reactor's inbox has no room for more: the run ends
+    /// behind this frame, and the session waits for room.
+    #[cold]
+    pub fn wait_for_room(&self, load: Load) {
+        let before = self.late.get();
+        self.late.set(Load { mails: before.mails + load.mails, bytes: before.bytes + load.bytes });
+        let is_first = before == Load::default() && self.serving.get() != SessionId::NONE;
+        if is_first && let Ok(mut run) = self.run.try_borrow_mut() {
+            self.halt(Halted::PAUSED);
+            run.commands.wish(Wish::WaitForRoom);
+            self.go_on(&mut run);
+        }
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
@@ -349,14 +378,6 @@ impl Record {
         taken
     }
 
-    /// They could not leave, and are still to come before all that follows.
-    pub fn put_back(&self, taken: Commands) {
-        let mut run = self.run.borrow_mut();
-        run.commands = taken;
-        run.standing.queued_bytes -= run.commands.bytes_for(self.serving.get());
-        self.go_on(&mut run);
-    }
-
     /// Bytes that wait for the peer of the session that is being served.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes_in(&self.run.borrow())
@@ -368,7 +389,7 @@ impl Record {
 
     /// Whether it stands over the high mark.
     pub fn is_paused(&self) -> bool {
-        self.run.borrow().standing.paused
+        self.run.borrow().standing.pauses.has(Holds::QUEUE)
     }
 
     /// Starts a timer; `None` outside of a session.
@@ -567,12 +588,5 @@ mod tests {
         assert!(record.answer(b"de"));
         assert_eq!(record.queued_bytes(), 5);
         assert_eq!(played(&finish(&record)), [(me, b"de".to_vec())]);
-        begin(&record, me, false);
-        assert!(record.answer(b"abc"));
-        let taken = record.take_commands().unwrap();
-        record.put_back(*taken);
-        assert!(record.answer(b"de"));
-        assert_eq!(record.queued_bytes(), 5);
-        assert_eq!(finish(&record).bytes_for(me), 5, "it could not leave, and comes first");
     }
 }

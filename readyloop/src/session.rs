@@ -49,7 +49,7 @@ impl Holds {
     /// Its send queue stood over the high mark, or its handler wants it so, and it has not fallen
     /// to the low mark since.
     pub const QUEUE: Holds = Holds(1);
-    /// What it has ordered from another reactor waits to be taken.
+    /// It has asked for something of a reactor whose inbox has no room.
     pub const OUTBOX: Holds = Holds(2);
     /// Its lane is full, or its handler has not been introduced to it yet.
     pub const LANE: Holds = Holds(4);
@@ -61,6 +61,17 @@ impl Holds {
     pub const MEMORY: Holds = Holds(64);
     /// Its end is decided, and its handler is being told, elsewhere. Never released.
     pub const CLOSING: Holds = Holds(8);
+
+    /// Of these, the ones for which also frames that have been read must wait.
+    #[inline(always)]
+    pub fn pauses(self) -> Holds {
+        Holds(self.0 & (Holds::QUEUE.0 | Holds::OUTBOX.0 | Holds::GROUP.0))
+    }
+
+    /// These, and one more.
+    pub fn with(self, hold: Holds) -> Holds {
+        Holds(self.0 | hold.0)
+    }
 
     /// Whether it may be read.
     #[inline]
@@ -148,8 +159,8 @@ pub struct Session {
 pub struct Standing {
     /// Bytes that wait for the peer.
     pub queued_bytes: usize,
-    /// Whether it stands over the high mark.
-    pub paused: bool,
+    /// Why its frames are not handled for now, if they are not ([`Holds::pauses`]).
+    pub pauses: Holds,
     /// What is put around all that is sent to it.
     pub envelope: Option<&'static Envelope>,
 }

@@ -62,7 +62,7 @@ pub struct Stats {
     /// Mails for sessions that had ended.
     pub mails_stale: u64,
     /// Mails of other threads that found the mailbox full, and orders of this reactor's sessions
-    /// that were not taken because another reactor was too far behind.
+    /// that were not taken because who asked was held already, and has asked too much since.
     pub mails_refused: u64,
     /// Panics caught in handlers and framers.
     pub panics: u64,

@@ -152,6 +152,7 @@ fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: 
         Wish::SetTimer(timer, after) => timers.set(sessions, id, timer, after),
         Wish::CancelTimer(timer) => timers.cancel(sessions, id, timer),
         Wish::Connect(name, route, timeout) => sessions.dial_named(name, route, timeout),
+        Wish::WaitForRoom => sessions.wait_for_room(id),
         Wish::Kill(reason) => {
             sessions.kill(id, reason);
         }

@@ -205,7 +205,7 @@ impl<H: Handler> Lanes<H> {
             Some(batch)
         };
         match next {
-            Some(batch) if may_leave(holds.has(Holds::QUEUE), &batch) => {
+            Some(batch) if may_leave(holds.pauses(), &batch) => {
                 let standing = sessions.standing(id).unwrap_or_default();
                 self.leave(sessions.now, standing, lane, batch);
             }
@@ -305,11 +305,10 @@ fn add_places<F, const LONG: bool>(
     0
 }
 
-/// Whether a batch has anything to do for a worker: its frames wait while the session's queue stands
-/// over the high mark.
+/// Whether a batch has anything to do for a worker: its frames wait while the session is paused.
 #[inline]
-fn may_leave<F>(paused: bool, batch: &Batch<F>) -> bool {
-    !paused || batch.has_urgent()
+fn may_leave<F>(pauses: Holds, batch: &Batch<F>) -> bool {
+    pauses.is_none() || batch.has_urgent()
 }
 
 impl<H: Handler> Host for Lanes<H> {}
@@ -403,6 +402,12 @@ impl<H: Handler> Hosting for Lanes<H> {
         }
     }
 
+    fn resume(&mut self, id: SessionId, desk: &Desk<H>) {
+        if desk.home.is_some() && desk.pending.is_some() {
+            self.listed.push(id);
+        }
+    }
+
     fn close(
         &mut self,
         sessions: &mut Sessions,
@@ -472,8 +477,8 @@ impl<H: Handler> Hosting for Lanes<H> {
         for id in listed.drain(..) {
             let Some(standing) = sessions.standing(id) else { continue };
             let Some((_, desk)) = seats.seat(id) else { continue };
-            let (is_home, paused) = (desk.home.is_some(), standing.paused);
-            if let Some(batch) = desk.pending.take_if(|batch| is_home && may_leave(paused, batch))
+            let (is_home, pauses) = (desk.home.is_some(), standing.pauses);
+            if let Some(batch) = desk.pending.take_if(|batch| is_home && may_leave(pauses, batch))
                 && let Some(lane) = desk.home.take()
             {
                 self.leave(sessions.now, standing, lane, batch);

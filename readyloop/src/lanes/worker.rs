@@ -33,23 +33,42 @@ struct Asking {
 }
 
 impl Asker for Asking {
-    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) -> Result<(), Refused> {
-        if !inboxes.get(reactor).is_some_and(|inbox| Arc::ptr_eq(inbox, &self.letters)) {
-            return Ok(());
+    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) {
+        if !self.is_ours(&inboxes[reactor]) {
+            return;
         }
-        let Some(commands) = self.record.take_commands() else { return Ok(()) };
-        let letter = Letter::Commands(self.record.serving(), commands);
-        let load = letter.load();
-        match self.letters.post(letter, load) {
-            Err((Letter::Commands(_, commands), refused)) => {
-                self.record.put_back(*commands);
-                Err(refused)
-            }
-            _ => Ok(()),
+        if let Some(commands) = self.record.take_commands() {
+            let letter = Letter::Commands(self.record.serving(), commands);
+            // Of a reactor that has ended, all sessions are dead.
+            let _ended = self.post_beyond(letter);
         }
     }
 
-    fn has_posted(&self, _: &Inboxes, _: usize) {}
+    fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
+        let inbox = &inboxes[reactor];
+        self.post_so_far(inboxes, reactor);
+        if self.is_ours(inbox) && self.record.may_be_late() {
+            return self.post_beyond(letter).map_err(|_| Refused::Stopped);
+        }
+        let load = letter.load();
+        inbox.post(letter, load).map_err(|(_, refused)| refused)
+    }
+}
+
+impl Asking {
+    fn is_ours(&self, inbox: &Arc<Mailbox<Letter>>) -> bool {
+        Arc::ptr_eq(inbox, &self.letters)
+    }
+
+    /// Posts to the reactor whether its inbox has room or not; if it has none, the session that is served
+    /// waits until it has.
+    fn post_beyond(&self, letter: Letter) -> Result<(), Letter> {
+        let load = letter.load();
+        if !self.letters.post_beyond(letter, load)? {
+            self.record.wait_for_room(load);
+        }
+        Ok(())
+    }
 }
 
 /// One thread's handler, and the lanes that it runs.

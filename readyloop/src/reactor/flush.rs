@@ -24,7 +24,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline(never)]
     pub(super) fn flush(&mut self) {
         self.sessions.settle_writer();
-        let disturbed = std::mem::take(&mut self.sessions.disturbed);
+        let disturbed = self.sessions.page.writer().take_disturbed();
         if self.sessions.page.is_empty() {
             return;
         }

@@ -78,6 +78,11 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Goes on with a session of which no event tells.
     fn read_on(&mut self, id: SessionId) {
+        if H::ELSEWHERE
+            && let Some(link) = self.links.open(id)
+        {
+            self.host.resume(id, &link.session);
+        }
         match self.sessions.get(id) {
             Some(session) if session.reads() => {
                 self.read(id, true, self.limits.recv_budget_bytes);
@@ -196,6 +201,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Reads and delivers, `budget` bytes and one read more at the most. With `to_the_end`, a short
     /// read is not trusted to be the last.
     fn read(&mut self, id: SessionId, to_the_end: bool, mut budget: usize) {
+        self.sessions.serve_beside_page(id);
         if !self.deliver_kept(id) {
             return;
         }

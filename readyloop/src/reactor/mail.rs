@@ -11,8 +11,8 @@ use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::letter::Letter;
 use crate::mailbox::{Bell, Mailbox, Refused};
-use crate::order::{Load, Order};
-use crate::outbox::Outboxes;
+use crate::order::{Load, Order, Orders};
+use crate::outbox::{Outboxes, Posts};
 
 use super::Reactor;
 
@@ -88,41 +88,52 @@ impl Posting {
         Posting { inboxes, number, outboxes }
     }
 
-    /// Posts what waits in the outboxes for this reactor, or for all; `false` if not all was taken.
-    fn post(&self, only: Option<usize>) -> bool {
-        let bell = self.inboxes[self.number].bell();
-        self.outboxes.post(only, |reactor, orders| {
-            let load = orders.load();
-            match self.inboxes[reactor].post_or_wait(Letter::Orders(orders), load, bell) {
-                Err((Letter::Orders(orders), Refused::Full)) => Err(orders),
-                // Of a reactor that has ended, all sessions are dead.
-                _ => Ok(()),
-            }
-        })
-    }
-
     /// Posts all, and sees to it that the reactor hears when it has caught up with itself.
     fn post_all(&self) {
-        self.post(None);
+        self.outboxes.post(None, self);
         if self.outboxes.asks() {
             let _ended = self.inboxes[self.number].post_always(Letter::CaughtUp);
         }
     }
 }
 
+impl Posts for Posting {
+    fn post(&self, reactor: usize, orders: Orders) -> bool {
+        let load = orders.load();
+        // Of a reactor that has ended, all sessions are dead.
+        self.inboxes[reactor].post_beyond(Letter::Orders(orders), load).unwrap_or(true)
+    }
+
+    fn has_room(&self, reactor: usize) -> bool {
+        self.inboxes[reactor].has_room(self.inboxes[self.number].bell())
+    }
+}
+
 impl Asker for Posting {
-    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) -> Result<(), Refused> {
-        let is_ours = Arc::ptr_eq(inboxes, &self.inboxes);
-        match is_ours && !self.post(Some(reactor)) {
-            true => Err(Refused::Full),
-            false => Ok(()),
+    fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) {
+        if Arc::ptr_eq(inboxes, &self.inboxes) {
+            self.outboxes.post(Some(reactor), self);
         }
     }
 
-    fn has_posted(&self, inboxes: &Inboxes, reactor: usize) {
-        if reactor == self.number && Arc::ptr_eq(inboxes, &self.inboxes) {
+    fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
+        self.post_so_far(inboxes, reactor);
+        let (inbox, load) = (&inboxes[reactor], letter.load());
+        if !Arc::ptr_eq(inboxes, &self.inboxes) {
+            return inbox.post(letter, load).map_err(|(_, refused)| refused);
+        }
+        if self.outboxes.admits(reactor, load) {
+            let has_room = inbox.post_beyond(letter, load).map_err(|_| Refused::Stopped)?;
+            if !has_room {
+                self.outboxes.is_full(reactor, load);
+            }
+        } else {
+            inbox.post(letter, load).map_err(|(_, refused)| refused)?;
+        }
+        if reactor == self.number {
             self.outboxes.follow();
         }
+        Ok(())
     }
 }
 
@@ -255,7 +266,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn post(&mut self) {
         if !self.sessions.outboxes.is_empty() {
             self.posting.post_all();
-            self.sessions.let_go();
+            self.sessions.hold_askers();
+            self.sessions.let_go(&*self.posting);
         }
     }
 

@@ -47,6 +47,7 @@ use crate::limits::Limits;
 use crate::listeners::{Caller, Listeners};
 use crate::page::Page;
 use crate::report::Report;
+use crate::serving::Serving;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
 
@@ -80,7 +81,7 @@ pub struct Reactor<K: Kernel, H: Host> {
     /// Callers that the acceptor has handed over.
     callers: Inbox<Caller<K::Socket>>,
     /// The page that `sessions` does not have; its room is used in turns.
-    page: Page,
+    page: Page<Rc<Serving>>,
     /// Those still ready who wait for their turn; `sessions` has those who come behind them.
     walk: VecDeque<SessionId>,
     /// Sessions whose interest differs from what the poller knows.
@@ -108,6 +109,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             .map_err(|errno| Error::system("watching a listener", errno))?;
         let sessions = Sessions::new(number as u8, remote.reactors(), limits.clone(), census, now);
         let (inboxes, outboxes) = (remote.inboxes().clone(), sessions.outboxes.clone());
+        let page = Page::with(sessions.page.writer().clone(), limits.send_high_bytes);
         let mut reactor = Reactor {
             kernel,
             host,
@@ -122,7 +124,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             letters: Inbox::new(remote.letters(number).clone()),
             callers: Inbox::new(callers),
             remote,
-            page: Page::new(limits.send_high_bytes),
+            page,
             walk: VecDeque::new(),
             rearms: Vec::new(),
             backoff: Backoff::new(),
@@ -268,6 +270,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         id: SessionId,
         call: impl FnOnce(&mut H, &mut Sessions) -> R,
     ) -> Option<R> {
+        self.sessions.serve_beside_page(id);
         let (host, sessions) = (&mut self.host, &mut self.sessions);
         match catch_unwind(AssertUnwindSafe(|| call(host, sessions))) {
             Ok(result) => Some(result),
@@ -281,6 +284,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// Tells the host of an open session's news.
     fn tell(&mut self, id: SessionId, news: News) {
         let Some(link) = self.links.open(id) else { return };
+        self.sessions.serve_beside_page(id);
         let (host, sessions) = (&mut self.host, &mut self.sessions);
         let told = AssertUnwindSafe(|| host.tell(sessions, id, &mut link.session, news));
         if let Err(panic) = catch_unwind(told) {

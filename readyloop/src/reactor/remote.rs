@@ -20,12 +20,17 @@ use super::acceptor::Notice;
 ///
 /// Every call posts a mail to the reactor that owns the session, in order, and returns at once; the
 /// reactor acts on it in its next turn. In a callback, what its context was asked for before is posted
-/// first, and what it is asked for afterwards follows: one order, whatever the door. A mail for a session that has ended meanwhile reaches
-/// nobody, and never another session's peer. What comes back says only whether the mail was taken:
-/// [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max` mails or by
-/// `Limits::mailbox_bytes_max` bytes, [`Refused::Stopped`] when it has ended, or when there never was
-/// such a reactor. Who is refused is not held, and nobody tells him when there is room: each reactor
-/// counts such mails (`Stats::mails_refused`).
+/// first, and what it is asked for afterwards follows: one order, whatever the door. A mail for a session
+/// that has ended meanwhile reaches nobody, and never another session's peer. What comes back says only
+/// whether the mail was taken: [`Refused::Full`] when the reactor is behind by `Limits::mailbox_mails_max`
+/// mails or by `Limits::mailbox_bytes_max` bytes, [`Refused::Stopped`] when it has ended, or when there never
+/// was such a reactor. A thread that is refused is not held, and nobody tells it when there is room: each
+/// reactor counts such mails (`Stats::mails_refused`).
+///
+/// In a callback of the server, mail is taken also by a reactor that is behind, and the session that is served
+/// is not read until half of what waits there is handled: it is held, and nobody else. Refused is only who
+/// goes on asking while he is held, by as much again as a mailbox holds: a session with timers, or all work
+/// together that belongs to no session.
 ///
 /// ```
 /// use readyloop::{Context, Handler, Peer, Raw, Server};
@@ -209,24 +214,18 @@ impl Remote {
         // Only a server with one reactor has sessions that were named ahead.
         let number = if reactor == SessionId::NAMED_AHEAD { 0 } else { reactor as usize };
         let inbox = self.letters.get(number).ok_or(Refused::Stopped)?;
-        let asker = asker::current();
-        if let Some(asker) = &asker {
-            asker.post_so_far(&self.letters, number)?;
+        if let Some(asker) = asker::current() {
+            return asker.post(&self.letters, number, letter);
         }
         let load = letter.load();
-        inbox.post(letter, load).map_err(|(_, refused)| refused)?;
-        if let Some(asker) = &asker {
-            asker.has_posted(&self.letters, number);
-        }
-        Ok(())
+        inbox.post(letter, load).map_err(|(_, refused)| refused)
     }
 
     /// What the callback that runs on this thread has asked for so far comes before a stop.
     fn post_so_far(&self) {
         if let Some(asker) = asker::current() {
             for reactor in 0..self.reactors() {
-                // A stop gets through also to a reactor that is too far behind for anything else.
-                let _refused = asker.post_so_far(&self.letters, reactor);
+                asker.post_so_far(&self.letters, reactor);
             }
         }
     }

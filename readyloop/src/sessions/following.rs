@@ -51,10 +51,11 @@ impl Sessions {
         if !self.accepts_following(id) {
             return false;
         }
-        if unsent > self.limits.send_max_bytes || !self.ask(order, id) {
+        if unsent > self.limits.send_max_bytes {
             self.kill(id, CloseReason::SendFull);
             return false;
         }
+        self.outboxes.push_own(order);
         self.following.entry(id).or_default().bytes += count;
         // The queue pauses it when the bytes are there, and is not drained before that.
         if unsent > self.limits.send_high_bytes
@@ -81,7 +82,11 @@ impl Sessions {
         id: SessionId,
         envelope: Option<&'static Envelope>,
     ) -> bool {
-        self.accepts_following(id) && self.ask(Order::SetEnvelope(id, envelope), id)
+        let accepts = self.accepts_following(id);
+        if accepts {
+            self.outboxes.push_own(Order::SetEnvelope(id, envelope));
+        }
+        accepts
     }
 
     /// Pauses the session that is being served: no more frames come from now on.
@@ -92,7 +97,8 @@ impl Sessions {
         }
         let Some(following) = self.hold_following(id) else { return false };
         following.paused = true;
-        self.ask(Order::Pause(id), id)
+        self.outboxes.push_own(Order::Pause(id));
+        true
     }
 
     /// What was on its way has paused it.
@@ -123,10 +129,7 @@ impl Sessions {
         }
         let Some(following) = self.hold_following(id) else { return };
         following.ended = true;
-        if !self.ask(Order::Close(id, reason), id) {
-            // There is no room for it, and it must not be lost; nor may it overtake what is sent before.
-            self.kill(id, CloseReason::SendFull);
-        }
+        self.outboxes.push_own(Order::Close(id, reason));
     }
 
     /// Whether the handler has closed it, and that is on its way.

@@ -86,7 +86,7 @@ impl Sessions {
             let lies_on_page = if !is_short {
                 false
             } else if session.may_write_on_page(self.unflushed) {
-                self.disturbed |= !session.reads();
+                self.page.writer().disturb_if(!session.reads());
                 session.entry = self.page.enter_shared(*id, copy.number);
                 true
             } else {

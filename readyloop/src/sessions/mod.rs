@@ -6,7 +6,7 @@
 //! reactor does both at their places in the turn.
 //!
 //! Invariants: an id is on the page at most once (`Session::entry`); an id is in `dead` exactly
-//! once, from the moment its state became `Dead` until it is reaped; while nothing is `disturbed`, whoever
+//! once, from the moment its state became `Dead` until it is reaped; while nothing is disturbed, whoever
 //! has an entry on the page is open, is read, and waits for nothing but that its bytes leave.
 
 mod admission;
@@ -15,6 +15,7 @@ mod following;
 mod groups;
 mod orders;
 mod sealed;
+mod served;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use crate::outbox::Outboxes;
 use crate::page::Page;
 use crate::readiness::Interest;
 use crate::send::{SendQueue, Stock};
+use crate::serving::Serving;
 use crate::session::{Holds, Phase, Session, Standing};
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
@@ -59,7 +61,7 @@ pub struct Sessions {
     /// The turn's reading of the clock.
     pub now: Now,
     /// Sessions to write, or whose interest may differ, with their replies of this turn.
-    pub page: Page,
+    pub page: Page<Rc<Serving>>,
     /// The number of the first entry that was not flushed, on this page or on the one before.
     pub unflushed: u64,
     /// Sessions to reap.
@@ -83,10 +85,6 @@ pub struct Sessions {
     pub stats: Stats,
     /// Why the bytes that were just looked at must be refused.
     pub refusal: Option<CloseReason>,
-    /// Whether any session was paused, closed or killed, or needs more of the flush than that its
-    /// bytes on the page leave, since the last flush began. If none was, the one that is being read
-    /// still reads, and whoever is on the page can be written, without being asked.
-    pub disturbed: bool,
     /// Whether a handler asked the server to stop.
     pub stop: bool,
 }
@@ -126,13 +124,14 @@ impl Sessions {
         census: Arc<Census>,
         now: Now,
     ) -> Sessions {
+        let serving = Rc::new(Serving::new());
         Sessions {
             slab: Slab::default(),
             reactor,
             now,
-            page: Page::new(limits.send_high_bytes),
+            page: Page::with(serving.clone(), limits.send_high_bytes),
             unflushed: 1,
-            outboxes: Rc::new(Outboxes::new(reactor as usize, reactors, &limits)),
+            outboxes: Rc::new(Outboxes::new(reactor as usize, reactors, serving, &limits)),
             following: BTreeMap::new(),
             reactors,
             members: Members::default(),
@@ -148,7 +147,6 @@ impl Sessions {
             stock: Stock::default(),
             stats: Stats::default(),
             refusal: None,
-            disturbed: false,
             stop: false,
         }
     }
@@ -239,38 +237,14 @@ impl Sessions {
         self.get(id).is_some_and(Session::reads)
     }
 
-    /// The same for the session that is being read, which was asked when that began.
-    #[inline]
-    pub fn still_reads(&self, id: SessionId) -> bool {
-        !self.disturbed || self.reads(id)
+    #[inline(always)]
+    fn disturb(&self) {
+        self.page.writer().disturb();
     }
 
     /// Sends a copy of `bytes`; `false` when the session has ended or is ending.
-    #[inline]
     pub fn send(&mut self, id: SessionId, bytes: &[u8]) -> bool {
         self.page.append(id, bytes) || self.send_anew(id, bytes)
-    }
-
-    /// Sends the first `width` bytes of `prefix`, and a copy of `bytes`.
-    #[inline(always)]
-    pub fn send_prefixed(
-        &mut self,
-        id: SessionId,
-        prefix: [u8; 8],
-        width: usize,
-        bytes: &[u8],
-    ) -> bool {
-        self.page.append_prefixed(id, prefix, width, bytes)
-            || self.send_prefixed_anew(id, &prefix[..width], bytes)
-    }
-
-    /// Both in two pieces. Not inlined: the common case needs no registers saved without it.
-    #[inline(never)]
-    fn send_prefixed_anew(&mut self, id: SessionId, prefix: &[u8], bytes: &[u8]) -> bool {
-        match self.get(id).and_then(Session::envelope) {
-            Some(envelope) => self.send_sealed(id, envelope, [prefix, bytes]),
-            None => self.send(id, prefix) && self.send(id, bytes),
-        }
     }
 
     /// The first bytes for a session in this turn, or more than may lie on the page.
@@ -284,9 +258,10 @@ impl Sessions {
         }
         let is_free = session.accepts() && session.may_write_on_page(self.unflushed);
         if is_free && bytes.len() <= room {
-            self.disturbed |= !session.reads();
+            self.page.writer().disturb_if(!session.reads());
             session.entry = self.page.begin(id);
-            return self.page.append(id, bytes);
+            // Nobody is the writer while answers follow what is in the inbox, and this one came by it.
+            return self.page.append(id, bytes) || self.append_for_once(bytes);
         }
         self.queue_copy(id, bytes)
     }
@@ -305,7 +280,7 @@ impl Sessions {
             && session.may_write_on_page(self.unflushed)
             && let Some(entry) = self.page.enter_with(id, bytes)
         {
-            self.disturbed |= !session.reads();
+            self.page.writer().disturb_if(!session.reads());
             session.entry = entry;
             return Some(session.holds());
         }
@@ -313,24 +288,7 @@ impl Sessions {
         Some(self.get(id)?.holds())
     }
 
-    /// Plain bytes have come for the session. If it is simply read and answered
-    /// ([`Session::is_simple`]), it is expected to answer, and may write on the page: whoever was
-    /// served before it is done. `false` for all others, also the dead.
-    #[inline(always)]
-    pub fn serve(&mut self, id: SessionId) -> bool {
-        if self.page.is_silent() {
-            self.settle_writer();
-        }
-        let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        if !session.is_simple() || !session.may_write_on_page(self.unflushed) {
-            return false;
-        }
-        let Some(entry) = self.page.begin_if_there_is_room(id) else { return false };
-        session.entry = entry;
-        true
-    }
-
-    /// The same for a session whose handler is elsewhere, and does not write on this turn's page.
+    /// Whether plain bytes may simply be read for a session whose handler is elsewhere.
     #[inline(always)]
     pub fn is_simple(&self, id: SessionId) -> bool {
         self.get(id).is_some_and(Session::is_simple)
@@ -350,6 +308,12 @@ impl Sessions {
         if let Some(session) = self.slab.get_mut(key(id)) {
             session.entry = 0;
         }
+    }
+
+    #[cold]
+    fn append_for_once(&mut self, bytes: &[u8]) -> bool {
+        self.page.finish_with(bytes);
+        true
     }
 
     fn queue_copy(&mut self, id: SessionId, bytes: &[u8]) -> bool {
@@ -426,7 +390,7 @@ impl Sessions {
         if session.entry >= self.unflushed || !session.queue.is_empty() {
             queued_bytes = self.unsent_bytes(id);
         }
-        Some(Standing { queued_bytes, paused: session.holds().has(Holds::QUEUE), envelope })
+        Some(Standing { queued_bytes, pauses: session.holds().pauses(), envelope })
     }
 
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
@@ -434,7 +398,7 @@ impl Sessions {
     #[inline]
     pub fn mark_dirty(&mut self, id: SessionId) {
         self.settle_writer();
-        self.disturbed = true;
+        self.disturb();
         if let Some(session) = self.slab.get_mut(key(id))
             && session.entry < self.unflushed
         {
@@ -446,7 +410,7 @@ impl Sessions {
     #[cold]
     pub fn stop_sending(&mut self, id: SessionId) {
         self.settle_writer();
-        self.disturbed = true;
+        self.disturb();
         let Some(session) = self.slab.get_mut(key(id)) else { return };
         if session.stop_sending(&mut self.stock) {
             // The flush finds a queue that has fallen to the low mark, and lets the session go on.
@@ -473,7 +437,7 @@ impl Sessions {
             return false;
         }
         if session.is_dead() {
-            self.disturbed = true;
+            self.disturb();
             self.dead.push(id);
             return true;
         }
@@ -506,7 +470,7 @@ impl Sessions {
             return false;
         }
         session.die(reason);
-        self.disturbed = true;
+        self.disturb();
         self.dead.push(id);
         true
     }

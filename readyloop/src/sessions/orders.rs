@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::id::SessionId;
 use crate::order::Order;
-use crate::outbox::Taken;
+use crate::outbox::{Posts, Taken};
 use crate::session::Holds;
 
 use super::{Sessions, key};
@@ -30,7 +30,7 @@ impl Sessions {
     pub(super) fn send_out(&mut self, reactor: u8, order: Order, by: SessionId) -> bool {
         match self.outboxes.push(reactor as usize, order, by) {
             Taken::Now => true,
-            Taken::Later => {
+            Taken::Held => {
                 self.hold(by, Holds::OUTBOX);
                 true
             }
@@ -88,8 +88,13 @@ impl Sessions {
         if !session.release(hold, self.now) {
             return false;
         }
-        if session.reads() {
+        let reads = session.reads();
+        // What a handler elsewhere has not handled yet goes on. Of the end of a full queue it is told.
+        let was_pause = !hold.pauses().is_none() && hold != Holds::QUEUE;
+        if reads || was_pause && session.holds().pauses().is_none() {
             self.still_ready.push(id);
+        }
+        if reads {
             self.resume_clocks(id);
         }
         self.mark_dirty(id);
@@ -99,10 +104,23 @@ impl Sessions {
         true
     }
 
-    /// Whoever had to wait until what it has ordered has left is read again.
-    pub fn let_go(&mut self) {
-        for id in self.outboxes.take_let_go() {
+    /// Whoever had to wait for room in inboxes is read again.
+    pub fn let_go(&mut self, posts: &impl Posts) {
+        for id in self.outboxes.take_let_go(posts) {
             self.release(id, Holds::OUTBOX);
         }
+    }
+
+    /// Whoever has filled an inbox through a `Remote` is not read before there is room.
+    pub fn hold_askers(&mut self) {
+        for id in self.outboxes.take_to_hold() {
+            self.hold(id, Holds::OUTBOX);
+        }
+    }
+
+    /// A handler elsewhere has filled this reactor's inbox on behalf of `id`.
+    pub fn wait_for_room(&mut self, id: SessionId) {
+        self.outboxes.wait_for_own(id);
+        self.hold(id, Holds::OUTBOX);
     }
 }

@@ -1,10 +1,13 @@
 //! Sending to sessions whose messages are put in envelopes.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 
 use crate::envelope::Envelope;
 use crate::id::SessionId;
 use crate::page::Page;
+use crate::serving::Serving;
 use crate::session::Session;
 
 use super::{Sessions, key};
@@ -59,7 +62,7 @@ impl Sessions {
         let is_new = session.may_write_on_page(self.unflushed) && count > 0;
         let goes_on = self.page.ends_with(session.entry) && session.queue.is_empty();
         if session.accepts() && !session.is_blocked() && (is_new || goes_on) && count <= room {
-            self.disturbed |= !session.reads();
+            self.page.writer().disturb_if(!session.reads());
             if is_new {
                 session.entry = self.page.enter(id);
             }
@@ -109,7 +112,7 @@ impl Copies {
     pub(super) fn sealed_in(
         &mut self,
         envelope: Option<&'static Envelope>,
-        page: &mut Page,
+        page: &mut Page<Rc<Serving>>,
     ) -> &Copy {
         let wanted = envelope.map(std::ptr::from_ref);
         let known = self.made.iter().position(|(one, _)| one.map(std::ptr::from_ref) == wanted);

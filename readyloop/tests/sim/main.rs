@@ -11,6 +11,7 @@ mod envelopes;
 mod fairness;
 mod faults;
 mod framers;
+mod full_inboxes;
 mod groups;
 mod memory;
 mod order;

@@ -15,7 +15,7 @@ use super::world::{BOTH, Fact, React, framed};
 use super::worlds::each_world;
 
 /// A server whose handlers have a `Remote` too.
-fn town(
+pub fn town(
     seed: u64,
     (plan, trigger): (Plan, Trigger),
     faults: Faults,
@@ -49,7 +49,7 @@ fn faults() -> Faults {
     }
 }
 
-fn ways() -> impl Iterator<Item = (Plan, Trigger)> {
+pub fn ways() -> impl Iterator<Item = (Plan, Trigger)> {
     EVERY_PLAN.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger)))
 }
 
@@ -124,7 +124,7 @@ fn what_is_sent_behind_a_remote_counts_until_it_has_arrived() {
 }
 
 #[test]
-fn a_remote_that_is_refused_takes_nothing_with_it() {
+fn a_remote_of_who_has_asked_too_much_is_refused_and_takes_nothing_with_it() {
     let limits = Limits { mailbox_mails_max: 1, ..Limits::default() };
     for way in ways() {
         let mut town = town(0, way, Faults::none(), &limits, |fact, context, remote| {

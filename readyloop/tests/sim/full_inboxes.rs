@@ -1,0 +1,88 @@
+//! Inboxes that the server's own callbacks fill: whoever asks is held, nobody is refused, and nobody else
+//! waits.
+
+use readyloop::sim::Faults;
+use readyloop::{Context, Limits, Remote, Trigger};
+
+use super::order::{town, ways};
+use super::town::{Plan, Town};
+use super::world::{BOTH, Fact, framed};
+
+const ANSWER: usize = 400;
+
+/// An inbox that two answers fill, and lanes that a few frames do.
+fn limits() -> Limits {
+    Limits { mailbox_bytes_max: 2 * ANSWER, lane_bytes_max: 200, ..Limits::default() }
+}
+
+/// Frames that begin with `?` are answered through the `Remote`, others at once.
+fn answer(fact: &Fact, context: &mut Context<'_>, remote: &Remote) {
+    if let Fact::Frame(id, frame) = fact {
+        match frame.first() {
+            Some(b'?') => remote.send(*id, vec![b'a'; ANSWER]).unwrap(),
+            _ => assert!(context.send(frame)),
+        }
+    }
+}
+
+fn asked(plan: Plan, trigger: Trigger) -> Town {
+    town(0, (plan, trigger), Faults::none(), &limits(), answer)
+}
+
+#[test]
+fn many_who_fill_an_inbox_are_all_answered_whole() {
+    for (plan, trigger) in ways() {
+        let mut town = asked(plan, trigger);
+        let askers: Vec<_> = (0..20).map(|_| town.caller().0).collect();
+        let bystanders: Vec<_> = (0..5).map(|_| town.caller().0).collect();
+        askers.iter().for_each(|client| client.send(&framed(b"?").repeat(15)));
+        bystanders.iter().for_each(|client| client.send(&framed(b"hello")));
+        town.settle();
+        for client in &askers {
+            assert_eq!(client.received().len(), 15 * ANSWER, "{plan:?} {trigger:?}");
+        }
+        assert!(bystanders.iter().all(|client| client.received() == b"hello"));
+        assert_eq!(town.stats().mails_refused, 0);
+    }
+}
+
+#[test]
+fn who_fills_an_inbox_in_one_segment_is_held_at_once() {
+    for (plan, trigger) in ways() {
+        let mut town = asked(plan, trigger);
+        let (client, _) = town.caller();
+        let (other, _) = town.caller();
+        client.send(&framed(b"?").repeat(100));
+        other.send(&framed(b"hello"));
+        let (mut most, mut all) = (0, 0);
+        town.facts();
+        for _ in 0..10_000 {
+            town.step();
+            let told = town.facts().len();
+            most = most.max(told);
+            all += told;
+        }
+        assert_eq!(all, 101, "{plan:?} {trigger:?}");
+        assert!(most <= 4, "{plan:?} {trigger:?}: {most} frames in one step");
+        town.settle();
+        assert_eq!((client.received().len(), other.received()), (100 * ANSWER, b"hello".to_vec()));
+    }
+}
+
+#[test]
+fn a_bystander_is_served_while_the_inbox_is_full() {
+    for trigger in BOTH {
+        let mut town = asked(Plan::Single, trigger);
+        let (client, _) = town.caller();
+        let (other, _) = town.caller();
+        for _ in 0..50 {
+            client.send(&framed(b"?").repeat(10));
+            other.send(&framed(b"hello"));
+            // Read, then answered behind what is in the inbox, then written.
+            (0..3).for_each(|_| town.turn(0));
+            assert_eq!(other.take_received(), b"hello", "{trigger:?}");
+        }
+        town.settle();
+        assert_eq!(client.received().len(), 500 * ANSWER);
+    }
+}
