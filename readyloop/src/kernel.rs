@@ -135,8 +135,29 @@ pub trait Kernel {
 
     /// Hangs up on the first caller in the backlog, with a descriptor that is kept in reserve for the
     /// moment in which [`Kernel::accept`] finds none. `false` if nobody waits, or the reserve is
-    /// missing too.
+    /// missing too: another thread may take its descriptor when it is given up, before the accept.
     fn refuse(&mut self, listener: &Self::Listener) -> bool;
+
+    /// Opens the reserve again if it is missing. The kernels of a server that share a descriptor table
+    /// have one reserve in common, so whichever finds a descriptor first regains it for all.
+    ///
+    /// # Errors
+    /// There is still no descriptor for it: `EMFILE`, `ENFILE`, `ENOMEM`. It is missing then.
+    fn regain_reserve(&mut self) -> Result<(), Errno>;
+
+    /// Keeps a new socket if there is a reserve beside it. Otherwise the socket may have the very
+    /// descriptor that another thread had given up to refuse a caller, and all who would be refused
+    /// with it would wait for as long as this one lives: so it is closed, and the reserve regained.
+    ///
+    /// # Errors
+    /// As [`Kernel::regain_reserve`] said.
+    fn keep_beside_reserve(&mut self, socket: Self::Socket) -> Result<Self::Socket, Errno> {
+        let Err(errno) = self.regain_reserve() else { return Ok(socket) };
+        self.close(socket, Farewell::Finish);
+        // If another thread has been faster, the next who wants a descriptor tries again.
+        let _missing = self.regain_reserve();
+        Err(errno)
+    }
 
     /// Ends a listener; callers in its backlog are reset by the kernel.
     fn close_listener(&mut self, listener: Self::Listener);

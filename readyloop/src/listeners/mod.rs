@@ -3,7 +3,9 @@
 //!
 //! A listener that rests tries again as soon as a descriptor of ours was closed, on this thread or
 //! on another one. Its callers wait in the backlog meanwhile; those who are there when it has got none
-//! for a whole rest are hung up on.
+//! for a whole rest are hung up on, with a descriptor in reserve. Other threads may take that one when it
+//! is given up; so nobody is taken while it is missing, and nobody keeps it: or all who wait in a backlog
+//! would hang until somebody else leaves.
 //!
 //! Used by whoever accepts: a reactor, or the acceptor that hands its callers over.
 //!
@@ -49,6 +51,23 @@ impl<S> Caller<S> {
             None => self.address.ip(),
             Some(_) => None,
         }
+    }
+}
+
+/// Takes a caller, unless the reserve is missing before or after it.
+fn take<K: Kernel>(kernel: &mut K, listener: &K::Listener, stats: &mut Stats) -> Accept<K::Socket> {
+    if let Err(errno) = kernel.regain_reserve() {
+        return Accept::Exhausted(errno);
+    }
+    match kernel.accept(listener) {
+        Accept::Socket(socket, address) => match kernel.keep_beside_reserve(socket) {
+            Ok(socket) => Accept::Socket(socket, address),
+            Err(errno) => {
+                stats.refused_by_descriptors += 1;
+                Accept::Exhausted(errno)
+            }
+        },
+        other => other,
     }
 }
 
@@ -262,7 +281,7 @@ impl<K: Kernel> Listeners<K> {
             round.left -= 1;
             // It may be closed between two callers, by the handler of the first.
             let listening = self.list.get(round.number)?;
-            match kernel.accept(&listening.socket) {
+            match take(kernel, &listening.socket, stats) {
                 Accept::Socket(socket, address) => {
                     round.took = true;
                     return Some(Caller { socket, address, listener: round.number });

@@ -35,7 +35,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     fn dial_one(&mut self, id: SessionId, route: &Route) -> Result<(), Errno> {
+        // As callers: nobody is dialled with the descriptor in reserve.
+        self.kernel.regain_reserve()?;
         let socket = self.kernel.connect(route)?;
+        let socket = self.kernel.keep_beside_reserve(socket)?;
         self.watch_connecting(id, socket, Interest::WRITE)
     }
 

@@ -16,7 +16,9 @@ use crate::reactor::{Reactor, Remote, Setup};
 use crate::readiness::Trigger;
 use crate::report::Report;
 use crate::sys::threads::{Cpus, Pinned};
-use crate::sys::{Linux, ListenOptions, Listener, Poller, SocketOptions, Waker, check_trigger};
+use crate::sys::{
+    Linux, ListenOptions, Listener, Poller, Reserve, SocketOptions, Waker, check_trigger,
+};
 
 use multi::Multi;
 pub use topology::{Accepting, Topology};
@@ -319,17 +321,18 @@ fn spawn<'scope, T: Send + 'scope>(
 impl Settings {
     /// The kernel of the thread that runs the server.
     fn kernel(&self) -> Result<Linux> {
-        let mut kernel = self.kernel_with(Arc::new(Waker::new()?))?;
+        let reserve = Arc::new(Reserve::new()?);
+        let mut kernel = self.kernel_with(Arc::new(Waker::new()?), reserve)?;
         if self.signals {
             kernel.catch_signals()?;
         }
         Ok(kernel)
     }
 
-    /// The kernel of a thread that is woken by `waker`.
-    fn kernel_with(&self, waker: Arc<Waker>) -> Result<Linux> {
+    /// The kernel of a thread that is woken by `waker`, and in whose descriptor table `reserve` lies.
+    fn kernel_with(&self, waker: Arc<Waker>, reserve: Arc<Reserve>) -> Result<Linux> {
         let options = self.listen_options.sockets.clone();
-        Linux::new(self.poller, self.trigger, self.events_per_wait, waker, options)
+        Linux::new(self.poller, self.trigger, self.events_per_wait, waker, options, reserve)
     }
 
     /// Takes all addresses, in this way.

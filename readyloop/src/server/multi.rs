@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::reactor::{Acceptor, AcceptorSetup, Reactor, Remote, Setup};
-use crate::sys::{FdTables, Linux, Listener, Waker};
+use crate::sys::{FdTables, Linux, Listener, Reserve, Waker};
 use crate::wake::Wake;
 
 use super::topology::Accepting;
@@ -86,8 +86,9 @@ impl Multi {
     ) -> Result<()> {
         let Multi { settings, fd_tables, listen, reserved, reactors, acceptor, .. } = self;
         let pinning = Pinning::asked(settings.pin)?;
+        let (settings, reserve) = (&settings, acceptor.0.reserve());
         let begin =
-            Begin { settings: &settings, pinning: &pinning, fd_tables, listen: &listen, handler };
+            Begin { settings, pinning: &pinning, fd_tables, reserve, listen: &listen, handler };
         thread::scope(|scope| {
             let mut acceptor = Acceptor::new(acceptor.0, acceptor.1)?;
             let threads = reactors.into_iter().enumerate();
@@ -120,6 +121,9 @@ struct Begin<'env, F> {
     settings: &'env Arc<Settings>,
     pinning: &'env Pinning,
     fd_tables: FdTables,
+    /// Of the table that all threads have, unless they get their own: then the last handle on it must
+    /// not be dropped in one of those, and this one outlives the threads.
+    reserve: Arc<Reserve>,
     listen: &'env [Address],
     handler: &'env F,
 }
@@ -135,12 +139,13 @@ impl<'env, F> Begin<'env, F> {
     where
         F: Fn(usize) -> H + Sync,
     {
-        let Begin { settings, pinning, fd_tables, listen, handler } = *self;
+        let Begin { settings, pinning, fd_tables, listen, handler, .. } = *self;
+        let reserve = self.reserve.clone();
         let (began, is_ready): (Sender<()>, _) = channel();
         let run = move || {
-            fd_tables.enter()?;
+            let reserve = fd_tables.enter(reserve)?;
             let _pinned = pinning.pin(number)?;
-            let kernel = settings.kernel_with(waker)?;
+            let kernel = settings.kernel_with(waker, reserve)?;
             setup.listeners = settings.listen_to(listen)?;
             let mut reactor = Reactor::new(kernel, setup, handler(number))?;
             let _nobody_waits = began.send(());

@@ -46,8 +46,9 @@ pub struct Faults {
     pub accept_skipped: u32,
     /// A descriptor, or memory, is missing for an accept.
     pub accept_exhausted: u32,
-    /// There is no reserve descriptor, so an exhausted accept cannot refuse its caller.
-    pub reserve_missing: u32,
+    /// Another thread takes the descriptor in reserve for up to 20 ms, right when it was given up to refuse
+    /// a caller.
+    pub reserve_taken: u32,
     /// Watching a new socket fails (`ENOSPC`, `ENOMEM`).
     pub watch_refused: u32,
     /// Changing what a socket is watched for fails (`ENOMEM`).
@@ -88,7 +89,7 @@ impl Faults {
             late: 0,
             accept_skipped: 0,
             accept_exhausted: 0,
-            reserve_missing: 0,
+            reserve_taken: 0,
             watch_refused: 0,
             rearm_refused: 0,
             memory_short: 0,
@@ -117,7 +118,7 @@ impl Faults {
             late: 100,
             accept_skipped: 30,
             accept_exhausted: 30,
-            reserve_missing: 300,
+            reserve_taken: 300,
             watch_refused: 20,
             rearm_refused: 20,
             memory_short: 5,
@@ -147,7 +148,7 @@ impl Faults {
             &mut faults.late,
             &mut faults.accept_skipped,
             &mut faults.accept_exhausted,
-            &mut faults.reserve_missing,
+            &mut faults.reserve_taken,
             &mut faults.watch_refused,
             &mut faults.rearm_refused,
             &mut faults.memory_short,

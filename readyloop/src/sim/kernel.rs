@@ -80,7 +80,7 @@ impl Sim {
     }
 
     /// The world, in which this kernel acts from now on.
-    fn world(&self) -> RefMut<'_, World> {
+    pub(super) fn world(&self) -> RefMut<'_, World> {
         let mut world = self.0.world.borrow_mut();
         world.switch_to(self.0.kernel);
         world
@@ -138,7 +138,7 @@ impl Sim {
         if world.chance(|faults| faults.connect_refused) {
             return Err(ENETUNREACH);
         }
-        if world.open_sockets() >= world.sockets_max {
+        if world.is_out_of_descriptors() {
             return Err(Errno::MFILE);
         }
         if let Some(errno) = world.lacks_memory(Need::Connect) {
@@ -327,7 +327,7 @@ impl World {
             self.descriptors_missing -= 1;
             return Accept::Exhausted(Errno::MFILE);
         }
-        if self.open_sockets() >= self.sockets_max {
+        if self.is_out_of_descriptors() {
             return Accept::Exhausted(Errno::MFILE);
         }
         if self.chance(|faults| faults.accept_exhausted) {
@@ -348,17 +348,6 @@ impl World {
         self.link(link).server = ServerEnd::Open(index);
         let address = self.link(link).address.clone();
         Accept::Socket(SimSocket { index, link }, address)
-    }
-
-    fn refuse(&mut self, listener: &SimListener) -> bool {
-        self.note('R', listener.0 as u64);
-        if !self.chance(|faults| faults.reserve_missing)
-            && let Some(link) = self.listeners[listener.0].backlog.pop_front()
-        {
-            self.drop_caller(link, false);
-            return true;
-        }
-        false
     }
 
     fn watch_of(&mut self, socket: &SimSocket) -> &mut Option<Watch> {
@@ -449,10 +438,13 @@ impl Kernel for Sim {
     }
 
     fn refuse(&mut self, listener: &SimListener) -> bool {
-        let mut world = self.world();
-        let refused = world.refuse(listener);
-        world.trace_call(|| format!("refuse {} = {refused}", listener.0));
+        let refused = self.try_refuse(listener);
+        self.trace(|| format!("refuse {} = {refused}", listener.0));
         refused
+    }
+
+    fn regain_reserve(&mut self) -> Result<(), Errno> {
+        self.world().regain_reserve()
     }
 
     fn close_listener(&mut self, listener: SimListener) {

@@ -73,6 +73,7 @@ mod link;
 mod memory;
 mod poller;
 mod preamble;
+mod reserve;
 mod rng;
 mod trace;
 mod wait;
@@ -247,8 +248,9 @@ impl Net {
         self.world.borrow().open_sockets()
     }
 
-    /// From now on the process can have so many sockets open (`RLIMIT_NOFILE`), accepted and dialled;
-    /// those that are open stay open.
+    /// From now on the process can have so many sockets open (`RLIMIT_NOFILE`), accepted and dialled,
+    /// beside the descriptor in reserve; those that are open stay open. One more fits while the
+    /// reserve is given up.
     pub fn limit_descriptors(&self, sockets_max: usize) {
         self.world.borrow_mut().sockets_max = sockets_max;
     }
@@ -300,9 +302,24 @@ impl Net {
         drop(former);
     }
 
-    /// Undoes [`Net::while_asleep`].
+    /// From now on `act` is called whenever a kernel has given up the descriptor in reserve, before it
+    /// accepts with it ([`Kernel::refuse`](crate::kernel::Kernel::refuse)): it does what other threads
+    /// do at that moment. It may step another reactor of the same net, which then finds one descriptor
+    /// more, or open something else by a lower [`Net::limit_descriptors`]. Refusals inside of `act` do
+    /// not call it again.
+    ///
+    /// What holds for the `act` of [`Net::while_asleep`] and its handles holds for this one.
+    pub fn while_refusing(&self, act: impl FnMut() + 'static) {
+        let act: Hook = Rc::new(RefCell::new(act));
+        let former = self.world.borrow_mut().refusal_hook.replace(act);
+        drop(former);
+    }
+
+    /// Undoes [`Net::while_asleep`] and [`Net::while_refusing`].
     pub fn no_hook(&self) {
-        let former = self.world.borrow_mut().hook.take();
+        let mut world = self.world.borrow_mut();
+        let former = (world.hook.take(), world.refusal_hook.take());
+        drop(world);
         drop(former);
     }
 

@@ -13,6 +13,7 @@ use super::faults::Faults;
 use super::link::{Link, ServerEnd};
 use super::memory::Shortage;
 use super::poller::{Poller, Watch};
+use super::reserve::Reserve;
 use super::rng::Rng;
 use super::wait::Hook;
 use crate::address::Address;
@@ -36,8 +37,10 @@ pub(super) struct World {
     pub(super) dialled: VecDeque<u64>,
     /// How many accepts will still find no descriptor.
     pub(super) descriptors_missing: usize,
-    /// How many sockets the process can have open (`RLIMIT_NOFILE`); listeners are not counted.
+    /// How many sockets the process can have open beside the reserve (`RLIMIT_NOFILE`); listeners are
+    /// not counted.
     pub(super) sockets_max: usize,
+    pub(super) reserve: Reserve,
     /// Until when memory is missing, for each need.
     pub(super) shortage: Shortage,
     /// Time does not jump to a timeout while the test settles the net.
@@ -45,6 +48,8 @@ pub(super) struct World {
     /// What the test does while a kernel sleeps.
     pub(super) hook: Option<Hook>,
     pub(super) hook_runs: bool,
+    /// What the test does while a kernel has given the reserve up. Not there while it runs.
+    pub(super) refusal_hook: Option<Hook>,
     pub(super) fingerprint: u64,
     links_made: u64,
     free: BTreeSet<u32>,
@@ -81,10 +86,12 @@ impl World {
             dialled: VecDeque::new(),
             descriptors_missing: 0,
             sockets_max: usize::MAX,
+            reserve: Reserve::Open,
             shortage: Shortage::default(),
             held: false,
             hook: None,
             hook_runs: false,
+            refusal_hook: None,
             fingerprint: seed,
             links_made: 0,
             free: BTreeSet::new(),

@@ -15,6 +15,7 @@ mod options;
 mod outstanding;
 mod poll;
 mod poller;
+mod reserve;
 mod select;
 mod signals;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{Event, EventFlags};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno as RustixErrno, retry_on_intr};
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
@@ -53,7 +54,8 @@ pub use listener::Listener;
 pub use options::{KeepAlive, SocketOptions};
 use poll::Poll;
 pub use poller::Poller;
-use poller::{InterestList, ReadyList};
+use poller::{InterestList, ReadyList, timespec};
+pub(crate) use reserve::Reserve;
 use select::Select;
 use signals::Signals;
 pub use signals::stop_signals;
@@ -81,7 +83,8 @@ const _: () = {
 /// use readyloop::{Poller, SocketOptions, Trigger};
 ///
 /// fn make(waker: std::sync::Arc<Waker>) -> Linux {
-///     Linux::new(Poller::Poll, Trigger::Level, 64, waker, SocketOptions::default()).unwrap()
+///     let options = SocketOptions::default();
+///     Linux::new(Poller::Poll, Trigger::Level, 64, waker, options, panic!()).unwrap()
 /// }
 /// ```
 pub struct Linux {
@@ -91,12 +94,13 @@ pub struct Linux {
     waker: Arc<Waker>,
     signals: Option<Signals>,
     options: SocketOptions,
-    /// Given up for a moment when descriptors have run out, to refuse a caller with it.
-    reserve: Option<OwnedFd>,
+    /// Of the table in which this kernel's sockets lie.
+    reserve: Arc<Reserve>,
 }
 
 impl Linux {
-    /// A poller and who wakes it. A wait reports at most `events_max` events.
+    /// A poller and who wakes it. A wait reports at most `events_max` events. `reserve` is that of this
+    /// thread's descriptor table.
     ///
     /// # Errors
     /// Edge trigger with a poller that has none; descriptors that have run out.
@@ -106,6 +110,7 @@ impl Linux {
         events_max: usize,
         waker: Arc<Waker>,
         options: SocketOptions,
+        reserve: Arc<Reserve>,
     ) -> Result<Linux> {
         check_trigger(poller, trigger)?;
         let make = || -> rustix::io::Result<Linux> {
@@ -116,12 +121,16 @@ impl Linux {
             };
             list.add(waker.as_fd(), Token::WAKER, Interest::READ)?;
             let ready = ReadyList(Vec::with_capacity(events_max));
-            let reserve = Some(open_reserve()?);
             Ok(Linux { poller: list, trigger, ready, waker, signals: None, options, reserve })
         };
         make().map_err(|errno| {
             Error::system(format!("making a poller ({poller})"), plain_errno(errno))
         })
+    }
+
+    /// For other kernels with the same descriptor table.
+    pub(crate) fn reserve(&self) -> Arc<Reserve> {
+        self.reserve.clone()
     }
 
     /// From now on the [`stop_signals`] arrive as [`Token::SIGNALS`] and no longer end the process.
@@ -158,8 +167,12 @@ const NO_MEMORY_PAUSE: Duration = Duration::from_millis(10);
 
 const ACCEPT_FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-fn open_reserve() -> rustix::io::Result<OwnedFd> {
-    retry_on_intr(|| open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+/// Whether a caller waits.
+fn is_called(listener: &Listener) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    let count =
+        retry_on_intr(|| rustix::event::poll(&mut fds, timespec(Some(Duration::ZERO)).as_ref()));
+    count.is_ok_and(|count| count > 0)
 }
 
 #[inline]
@@ -315,13 +328,15 @@ impl Kernel for Linux {
     }
 
     fn refuse(&mut self, listener: &Listener) -> bool {
-        if self.reserve.take().is_none() {
-            self.reserve = open_reserve().ok();
-            return false;
-        }
-        let refused = retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)).is_ok();
-        self.reserve = open_reserve().ok();
-        refused
+        // Not for nobody: each time that it is given up it may be lost.
+        is_called(listener)
+            && self
+                .reserve
+                .give_up(|| retry_on_intr(|| acceptfrom_with(listener, ACCEPT_FLAGS)).is_ok())
+    }
+
+    fn regain_reserve(&mut self) -> std::result::Result<(), Errno> {
+        self.reserve.regain().map_err(plain_errno)
     }
 
     fn close_listener(&mut self, listener: Listener) {

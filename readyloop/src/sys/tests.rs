@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
-use rustix::fs::fcntl_getfl;
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -99,7 +99,8 @@ fn linux(poller: Poller, trigger: Trigger) -> Result<Linux> {
 }
 
 fn linux_with(poller: Poller, trigger: Trigger, options: SocketOptions) -> Result<Linux> {
-    Linux::new(poller, trigger, EVENTS_MAX, Arc::new(Waker::new()?), options)
+    let reserve = Arc::new(Reserve::new()?);
+    Linux::new(poller, trigger, EVENTS_MAX, Arc::new(Waker::new()?), options, reserve)
 }
 
 fn token(number: u32) -> Token {

@@ -2,13 +2,14 @@
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use rustix::io::Errno as RustixErrno;
 use rustix::thread::{CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity, unshare_unsafe};
 
 use crate::error::{Error, Result};
 
-use super::plain_errno;
+use super::{Reserve, plain_errno};
 
 /// The CPUs that a server may use: read before any of its threads is pinned, because a thread
 /// inherits what the one that spawned it may use.
@@ -102,21 +103,22 @@ impl FdTables {
         FdTables { per_reactor: true }
     }
 
-    /// Gives a reactor's thread the table that it is to have: that of its server, or its own, which
-    /// begins as a copy.
+    /// Gives a reactor's thread the table that it is to have: that of its server, whose reserve is
+    /// `servers`, or its own, which begins as a copy. Returns the reserve of that table.
     ///
     /// # Errors
-    /// When the kernel is out of memory.
-    pub(crate) fn enter(self) -> Result<()> {
+    /// When the kernel is out of memory, or of descriptors.
+    pub(crate) fn enter(self, servers: Arc<Reserve>) -> Result<Arc<Reserve>> {
         if !self.per_reactor {
-            return Ok(());
+            return Ok(servers);
         }
         // SAFETY: descriptors that were open before keep their numbers, because the table is copied.
         // Of all others, `per_reactor` was promised that they do not change threads; and those that
         // the server itself opens while it runs, this thread's kernel, listeners and sessions, stay
         // with the thread's reactor.
         unsafe { unshare_unsafe(UnshareFlags::FILES) }
-            .map_err(|errno| Error::system("making a descriptor table", plain_errno(errno)))
+            .map_err(|errno| Error::system("making a descriptor table", plain_errno(errno)))?;
+        Reserve::new().map(Arc::new)
     }
 }
 
@@ -128,8 +130,10 @@ mod tests {
     #[test]
     fn a_thread_with_descriptors_of_its_own_does_not_use_up_those_of_others() {
         let (theirs, there) = std::thread::spawn(|| {
+            let of_all = Arc::new(Reserve::new().unwrap());
             // SAFETY: what this thread opens stays with it, and it uses nothing of others.
-            unsafe { FdTables::per_reactor() }.enter().unwrap();
+            let own = unsafe { FdTables::per_reactor() }.enter(of_all.clone()).unwrap();
+            assert!(!Arc::ptr_eq(&own, &of_all), "the reserve of another table is of no use");
             let opened = std::fs::File::open("/dev/null").unwrap();
             let number = opened.as_raw_fd();
             let seen = |task: &str| std::fs::exists(format!("/proc/{task}/fd/{number}")).unwrap();

@@ -1,17 +1,18 @@
 //! Callers while descriptors are short: they wait for one of ours, and are hung up on only when none
 //! becomes free.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use readyloop::kernel::{Kernel, Wake};
-use readyloop::sim::{Client, End, Faults, Net};
-use readyloop::{Acceptor, Balance, Limits, Reactor, Setup, Trigger};
+use readyloop::sim::{Client, End, Faults, Net, Sim};
+use readyloop::{Acceptor, Address, Balance, CloseReason, Errno, Limits, Reactor, Setup, Trigger};
 
 use super::town::{Plan, Town};
-use super::world::{BOTH, Probe, echo, framed};
+use super::world::{BOTH, Fact, Probe, React, echo, echo_and, framed};
 
 const PLANS: [Plan; 4] =
     [Plan::Single, Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
@@ -106,6 +107,226 @@ fn who_is_hung_up_on_gives_a_descriptor_to_a_listener_that_rests_on_another_thre
         town.settle();
         assert_eq!(pending.end(), Some(End::Finished), "{trigger:?}");
         assert!(is_answered(&other), "{trigger:?}");
+    }
+}
+
+/// Two reactors that listen for themselves, and share a descriptor table in which each has one session
+/// and which is full.
+struct Pair {
+    net: Net,
+    reactors: Vec<Rc<RefCell<Reactor<Sim, Probe>>>>,
+    inside: [Client; 2],
+    limits: Limits,
+}
+
+impl Pair {
+    fn new(trigger: Trigger, react: impl Fn() -> React) -> Pair {
+        let net = Net::new(7, trigger, Faults::none());
+        let limits = Limits::default();
+        let kernels = [net.kernel(), net.kernel()];
+        let wakers = kernels.each_ref().map(Kernel::waker);
+        // No head is needed before the end.
+        let (setups, _) = Setup::several(&wakers, net.kernel().waker(), &limits);
+        let reactors = kernels.into_iter().zip(setups).map(|(kernel, mut setup)| {
+            setup.listeners.push(net.listener());
+            let probe = Probe::new(Default::default(), react(), limits.frame_bytes_max);
+            Rc::new(RefCell::new(Reactor::new(kernel, setup, probe).unwrap()))
+        });
+        let reactors = reactors.collect();
+        net.limit_descriptors(2);
+        let inside = [0, 1].map(|listener| asking(&net, listener));
+        let pair = Pair { net, reactors, inside, limits };
+        pair.settle();
+        assert!(pair.inside.iter().all(is_answered));
+        pair
+    }
+
+    /// What the second reactor does in a turn of its own.
+    fn second(&self) -> impl FnMut() + 'static {
+        let second = self.reactors[1].clone();
+        move || assert!(second.borrow_mut().turn().unwrap())
+    }
+
+    fn settle(&self) {
+        self.net.settle(1000, || {
+            for reactor in &self.reactors {
+                reactor.borrow_mut().turn().unwrap();
+            }
+        });
+    }
+
+    /// Rests end, so many after each other.
+    fn rests(&self, count: usize) {
+        for _ in 0..count {
+            self.net.advance(self.limits.listener_rest);
+            self.settle();
+        }
+    }
+}
+
+fn asking(net: &Net, listener: usize) -> Client {
+    let client = net.connect(listener);
+    client.send(&framed(b"hello"));
+    client
+}
+
+fn is_hung_up_on(client: &Client) -> bool {
+    client.end().is_some()
+}
+
+#[test]
+fn a_reactor_that_takes_the_reserve_of_another_gives_it_back_and_all_callers_are_answered() {
+    for trigger in BOTH {
+        let pair = Pair::new(trigger, echo);
+        let clients: Vec<Client> = (0..3).map(|_| asking(&pair.net, 0)).collect();
+        pair.settle();
+        // Each time that the first reactor gives up the reserve, the second one has a caller.
+        let (net, mut second) = (pair.net.clone(), pair.second());
+        let others = Rc::new(RefCell::new(Vec::new()));
+        let called = others.clone();
+        pair.net.while_refusing(move || {
+            called.borrow_mut().push(asking(&net, 1));
+            second();
+        });
+        pair.rests(1);
+        pair.net.no_hook();
+        assert!(!others.borrow().is_empty(), "{trigger:?}: nobody was refused");
+        pair.rests(2);
+        assert!(clients.iter().all(is_hung_up_on), "{trigger:?}: a caller hangs");
+        assert!(others.borrow().iter().all(is_hung_up_on), "{trigger:?}: another caller hangs");
+        assert_eq!(pair.net.open_sockets(), 2);
+        assert!(pair.inside.iter().all(is_answered), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_dial_that_takes_the_reserve_of_another_reactor_fails_and_gives_it_back() {
+    let to: Address = "192.0.2.1:80".parse().unwrap();
+    for trigger in BOTH {
+        let failed = Rc::new(Cell::new(0));
+        let dial = || -> React {
+            let (to, failed) = (to.clone(), failed.clone());
+            echo_and(move |fact, context| match fact {
+                Fact::Frame(_, frame) if frame == b"dial" => {
+                    context.connect(&to, Duration::from_secs(3600)).unwrap();
+                }
+                Fact::ConnectFailed(_, CloseReason::ConnectFailed(Errno::MFILE)) => {
+                    failed.set(failed.get() + 1);
+                }
+                _ => {}
+            })
+        };
+        let pair = Pair::new(trigger, dial);
+        let clients: Vec<Client> = (0..3).map(|_| asking(&pair.net, 0)).collect();
+        pair.settle();
+        pair.inside[1].send(&framed(b"dial"));
+        pair.net.while_refusing(pair.second());
+        pair.rests(3);
+        pair.net.no_hook();
+        assert_eq!((failed.get(), pair.net.open_sockets()), (1, 2), "{trigger:?}");
+        assert!(clients.iter().all(is_hung_up_on), "{trigger:?}: a caller hangs");
+    }
+}
+
+#[test]
+fn the_first_descriptor_that_is_free_again_becomes_the_reserve_whoever_finds_it() {
+    for trigger in BOTH {
+        let pair = Pair::new(trigger, echo);
+        let clients: Vec<Client> = (0..4).map(|nth| asking(&pair.net, nth % 2)).collect();
+        pair.settle();
+        // Code that the server knows nothing of takes the reserve, and keeps it.
+        let net = pair.net.clone();
+        pair.net.while_refusing(move || net.limit_descriptors(1));
+        pair.rests(1);
+        pair.net.no_hook();
+        let calls = pair.net.calls();
+        pair.rests(3);
+        assert!(clients.iter().all(Client::is_waiting), "{trigger:?}: there is no descriptor");
+        let waits = (pair.net.calls() - calls).waits;
+        assert!(waits <= 3 * 2 * 4, "{trigger:?}: {waits} turns in three rests");
+        // It finds the descriptor in the turn in which it closes it, and has callers of its own.
+        pair.inside[1].finish();
+        pair.settle();
+        assert!(clients.iter().all(Client::is_waiting), "{trigger:?}: the reserve comes first");
+        pair.rests(2);
+        assert!(clients.iter().all(is_hung_up_on), "{trigger:?}: a caller hangs");
+        // From then on the reserve stays, and who leaves makes room for one who calls.
+        let next = [0, 1].map(|listener| asking(&pair.net, listener));
+        pair.inside[0].finish();
+        pair.settle();
+        assert_eq!(next.iter().filter(|client| is_answered(client)).count(), 1, "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_reserve_that_was_lost_is_regained_when_a_rest_is_over() {
+    for (plan, trigger) in every_way() {
+        let mut town = town(plan, trigger, &Limits::default());
+        town.net.limit_descriptors(2);
+        let inside = callers(&town, 2);
+        town.settle();
+        let outside = callers(&town, 4);
+        town.settle();
+        let net = town.net.clone();
+        town.net.while_refusing(move || net.limit_descriptors(1));
+        let rest = |town: &mut Town| {
+            town.net.advance(Limits::default().listener_rest);
+            town.settle();
+        };
+        rest(&mut town);
+        assert!(outside.iter().all(Client::is_waiting), "{plan:?}, {trigger:?}");
+        town.net.no_hook();
+        // It is closed again, of which nobody tells the server.
+        town.net.limit_descriptors(2);
+        rest(&mut town);
+        assert!(outside.iter().all(is_hung_up_on), "{plan:?}, {trigger:?}: a caller hangs");
+        assert!(inside.iter().all(is_answered), "{plan:?}, {trigger:?}");
+    }
+}
+
+#[test]
+fn all_listeners_of_a_reactor_have_their_callers_answered_by_one_reserve() {
+    for trigger in BOTH {
+        let net = Net::new(7, trigger, Faults::none());
+        let (kernel, limits) = (net.kernel(), Limits::default());
+        let listeners = vec![net.listener(), net.listener()];
+        let setup = Setup::new(&kernel, listeners, limits.clone());
+        let probe = Probe::new(Default::default(), echo(), limits.frame_bytes_max);
+        let mut reactor = Reactor::new(kernel, setup, probe).unwrap();
+        net.limit_descriptors(0);
+        let clients = [net.connect(0), net.connect_unix(1), net.connect(0), net.connect_unix(1)];
+        let mut settle = || net.settle(1000, || assert!(reactor.turn().unwrap()));
+        settle();
+        net.set_faults(Faults { reserve_taken: 1000, ..Faults::none() });
+        net.advance(limits.listener_rest);
+        settle();
+        assert!(clients.iter().all(Client::is_waiting), "{trigger:?}: there was a reserve");
+        net.set_faults(Faults::none());
+        net.advance(limits.listener_rest);
+        settle();
+        assert!(clients.iter().all(is_hung_up_on), "{trigger:?}: a caller hangs");
+    }
+}
+
+#[test]
+fn every_caller_is_answered_whatever_the_seed_and_whoever_takes_the_reserve() {
+    for (seed, (plan, trigger)) in (0..50).flat_map(|seed| every_way().map(move |way| (seed, way)))
+    {
+        let faults = Faults { reserve_taken: 500, ..Faults::none() };
+        let mut town = Town::new(seed, plan, trigger, faults, &Limits::default(), echo);
+        town.net.limit_descriptors(3);
+        let clients = callers(&town, 12);
+        let is_done = |client: &Client| is_answered(client) || is_hung_up_on(client);
+        let mut rests = 0;
+        town.settle();
+        while !clients.iter().all(is_done) {
+            rests += 1;
+            assert!(rests < 60, "{plan:?}, {trigger:?}, seed {seed}: a caller hangs");
+            town.net.advance(Limits::default().listener_rest);
+            town.settle();
+        }
+        let answered = clients.iter().filter(|client| is_answered(client)).count();
+        assert_eq!(answered, 3, "{plan:?}, {trigger:?}, seed {seed}");
     }
 }
 

@@ -1,5 +1,8 @@
 //! Accept and connect.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::super::{End, Preamble};
 use super::*;
 use crate::address::Address;
@@ -76,7 +79,7 @@ fn a_process_has_so_many_sockets_and_one_that_is_closed_makes_room() {
 
 #[test]
 fn without_a_reserve_the_caller_stays_in_the_backlog() {
-    let faults = Faults { reserve_missing: 1000, ..Faults::none() };
+    let faults = Faults { reserve_taken: 1000, ..Faults::none() };
     let mut bench = Bench::with(1, Trigger::Level, faults);
     let caller = bench.net.connect(0);
     bench.net.refuse_descriptors(1);
@@ -84,6 +87,39 @@ fn without_a_reserve_the_caller_stays_in_the_backlog() {
     assert!(matches!(accept, Accept::Exhausted(_)) && !bench.kernel.refuse(&bench.listener));
     assert!(caller.is_waiting());
     bench.accept();
+}
+
+#[test]
+fn while_the_reserve_is_given_up_any_thread_may_take_it() {
+    let mut bench = Bench::new(Trigger::Level);
+    bench.net.limit_descriptors(1);
+    let callers = [0, 0, 0].map(|listener| bench.net.connect(listener));
+    let first = bench.accept();
+    assert!(matches!(bench.kernel.accept(&bench.listener), Accept::Exhausted(Errno::MFILE)));
+    let (mut other, other_listener) = (bench.net.kernel(), bench.net.listener());
+    let _other_caller = bench.net.connect(1);
+    let taken = Rc::new(RefCell::new(None));
+    let into = taken.clone();
+    bench.net.while_refusing(move || {
+        let Accept::Socket(socket, _) = other.accept(&other_listener) else { panic!("no room") };
+        assert_eq!(other.regain_reserve(), Err(Errno::MFILE));
+        into.replace(Some(socket));
+    });
+    assert!(!bench.kernel.refuse(&bench.listener) && callers[1].is_waiting());
+    bench.net.no_hook();
+    assert_eq!(bench.kernel.regain_reserve(), Err(Errno::MFILE));
+    assert_eq!(bench.kernel.keep_beside_reserve(first).err(), Some(Errno::MFILE));
+    assert_eq!((bench.net.open_sockets(), bench.kernel.regain_reserve()), (1, Ok(())));
+    assert!(bench.kernel.refuse(&bench.listener) && !callers[1].is_waiting());
+    let kept = bench.kernel.keep_beside_reserve(taken.take().unwrap());
+    assert!(kept.is_ok(), "there is a reserve beside it");
+}
+
+#[test]
+fn nothing_is_given_up_for_nobody() {
+    let mut bench = Bench::new(Trigger::Level);
+    bench.net.while_refusing(|| panic!("the reserve was given up"));
+    assert!(!bench.kernel.refuse(&bench.listener));
 }
 
 #[test]
