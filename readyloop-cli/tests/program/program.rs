@@ -104,11 +104,11 @@ impl Server {
         Server::ready(&mut command(&[&["serve", service], listen, options].concat()))
     }
 
-    /// Starts it by a program that prepares its process, on a free port.
+    /// Starts it by a program, with its first arguments, that prepares its process; on a free port.
     #[track_caller]
-    pub fn start_under(program: &str, service: &str, options: &[&str]) -> Server {
-        let mut command = Command::new(program);
-        command.args([
+    pub fn start_under(program: &[&str], service: &str, options: &[&str]) -> Server {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args([
             env!("CARGO_BIN_EXE_readyloop"),
             "serve",
             service,

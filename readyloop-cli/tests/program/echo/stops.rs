@@ -47,7 +47,8 @@ fn an_open_session_hears_the_end_and_the_server_ends() {
 
 #[test]
 fn a_server_that_is_to_outlive_its_terminal_does() {
-    let server = Server::start_under("nohup", "echo", &["--topology", "multi", "--reactors", "2"]);
+    let server =
+        Server::start_under(&["nohup"], "echo", &["--topology", "multi", "--reactors", "2"]);
     let stream = server.connect();
     ping(&stream);
     server.signal(Signal::HUP);
