@@ -32,7 +32,7 @@
 //! MEMBERS room nick...              then OK WHO room count
 //! ROOM room members last            then OK ROOMS count
 //! PONG [text], PING
-//! BYE [text]                        the session ends
+//! BYE [text]                        the session ends; lines behind this are not heard
 //! ERR code text                     what was said had no effect
 //! ```
 //!
@@ -192,24 +192,22 @@ impl Rooms {
     fn ask<T>(&self, context: &mut Context<'_>, ask: impl FnOnce(&mut Hall, &Mail<'_>) -> T) -> T {
         let mail = Mail { remote: &self.remote, speaker: context.id(), lost: false.into() };
         // The hall calls nothing that panics between two changes that belong together.
-        let answer = ask(&mut self.hall.lock().unwrap_or_else(PoisonError::into_inner), &mail);
+        let mut hall = self.hall.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = ask(&mut hall, &mail);
         if mail.lost.get() {
+            hall.ignore(mail.speaker);
             context.send(Refusal::Busy.to_string().as_bytes());
             context.close();
         }
         answer
     }
 
-    /// Ends a session behind all that was said to it.
-    fn dismiss(&self, word: &str, context: &mut Context<'_>) {
-        self.ask(context, |_, mail| {
-            mail.send(mail.speaker, word.to_string());
-            mail.close(mail.speaker);
-        });
+    fn tell(&self, line: &str, context: &mut Context<'_>) {
+        self.ask(context, |hall, mail| hall.tell(mail.speaker, line, mail));
     }
 
-    fn refuse(&self, refusal: Refusal, context: &mut Context<'_>) {
-        self.ask(context, |_, mail| mail.send(mail.speaker, refusal.to_string()));
+    fn dismiss(&self, goodbye: &str, context: &mut Context<'_>) {
+        self.ask(context, |hall, mail| hall.dismiss(mail.speaker, goodbye, mail));
     }
 
     fn hear(&mut self, caller: &mut Caller, line: &[u8], context: &mut Context<'_>) {
@@ -220,7 +218,7 @@ impl Rooms {
         let heard = Command::read(line)
             .and_then(|command| self.ask(context, |hall, mail| hall.hear(id, command, mail)));
         if let Err(refusal) = heard {
-            self.refuse(refusal, context);
+            self.tell(&refusal.to_string(), context);
         }
     }
 
@@ -232,7 +230,7 @@ impl Rooms {
         }
         caller.too_fast = caller.too_fast.saturating_add(1);
         if caller.too_fast == 1 {
-            self.refuse(Refusal::TooFast, context);
+            self.tell(&Refusal::TooFast.to_string(), context);
         } else if caller.too_fast == self.manners.rate.burst.saturating_add(1) {
             self.dismiss("BYE you are too fast\n", context);
         }
@@ -274,7 +272,7 @@ impl Handler for Rooms {
         }
         let mut next = heartbeat.saturating_sub(silent);
         if silent >= heartbeat {
-            context.send(b"PING\n");
+            self.tell("PING\n", context);
             next = 2 * heartbeat - silent;
         }
         context.reset_timer(timer, next);

@@ -5,9 +5,11 @@
 //! all threads.
 //!
 //! Invariants: a name belongs to at most one session; who is a member of a room has a name, and is
-//! in the room's list, in its own, and in the group that gets the room's lines.
+//! in the room's list, in its own, and in the group that gets the room's lines. Who was told goodbye
+//! is heard no more and told nothing more, although its end is mail too, and lines that came with
+//! the last one are read before it arrives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 
@@ -55,6 +57,8 @@ pub struct Hall {
     rooms: HashMap<String, Room>,
     /// Grows with every room that becomes empty.
     departures: u64,
+    /// Who was told goodbye, and has not ended yet.
+    dismissed: HashSet<SessionId>,
     /// Makes tokens that nobody can guess: a keyed hash of a number.
     secret: RandomState,
     tokens: u64,
@@ -89,6 +93,7 @@ impl Hall {
             names: HashMap::new(),
             rooms: HashMap::new(),
             departures: 0,
+            dismissed: HashSet::new(),
             secret: RandomState::new(),
             tokens: 0,
         }
@@ -99,6 +104,9 @@ impl Hall {
     /// # Errors
     /// Why it is not done; then nothing was.
     pub fn hear(&mut self, id: SessionId, command: Command<'_>, post: &impl Post) -> Heard {
+        if self.dismissed.contains(&id) {
+            return Ok(());
+        }
         match command {
             Command::Nick(name, token) => self.name(id, name, token, post),
             Command::Join(room, after) => self.join(id, room, after, post),
@@ -114,15 +122,40 @@ impl Hall {
             }
             Command::Pong => Ok(()),
             Command::Quit => {
-                post.send(id, "BYE\n".to_string());
-                post.close(id);
+                self.dismiss(id, "BYE\n", post);
                 Ok(())
             }
         }
     }
 
+    /// Says something to a session, behind all that was said to it.
+    pub fn tell(&self, id: SessionId, line: &str, post: &impl Post) {
+        if !self.dismissed.contains(&id) {
+            post.send(id, line.to_string());
+        }
+    }
+
+    /// Tells a session goodbye, behind all that was said to it, and ends it.
+    pub fn dismiss(&mut self, id: SessionId, goodbye: &str, post: &impl Post) {
+        if self.dismissed.insert(id) {
+            post.send(id, goodbye.to_string());
+            post.close(id);
+        }
+    }
+
+    /// A session is being closed, and was told why.
+    pub fn ignore(&mut self, id: SessionId) {
+        self.dismissed.insert(id);
+    }
+
     /// A session has ended.
     pub fn forget(&mut self, id: SessionId, post: &impl Post) {
+        self.dismissed.remove(&id);
+        self.vacate(id, post);
+    }
+
+    /// Takes a session's name, and it out of its rooms.
+    fn vacate(&mut self, id: SessionId, post: &impl Post) {
         let Some(guest) = self.guests.remove(&id) else { return };
         self.names.remove(&guest.key);
         for room in &guest.rooms {
@@ -150,9 +183,8 @@ impl Hall {
                     for group in self.groups(old) {
                         post.leave(old, group);
                     }
-                    self.forget(old, post);
-                    post.send(old, "BYE your name was taken over\n".to_string());
-                    post.close(old);
+                    self.vacate(old, post);
+                    self.dismiss(old, "BYE your name was taken over\n", post);
                 }
             },
             None => {}

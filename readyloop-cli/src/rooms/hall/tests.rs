@@ -127,6 +127,34 @@ fn a_name_belongs_to_one_and_is_taken_over_by_its_token_alone() {
 }
 
 #[test]
+fn who_was_told_goodbye_is_heard_no_more_and_told_nothing_more() {
+    let endings: [fn(&mut World, &str); 3] = [
+        |world, _| drop(world.say(1, "QUIT")),
+        |world, token| drop(world.say(3, &format!("NICK ann {token}"))),
+        |world, _| world.hall.dismiss(id(1), "BYE you are too fast\n", &world.ears),
+    ];
+    for end in endings {
+        let mut world = World::new();
+        let token = world.guest(1, "ann", "den");
+        world.guest(2, "bob", "den");
+        world.heard(1);
+        end(&mut world, &token);
+        world.heard(1);
+        world.heard(2);
+        for line in ["SAY den a ghost", "MSG bob a ghost", "NICK eve", "JOIN attic", "PING", "QUIT"]
+        {
+            assert_eq!(world.say(1, line), "", "{line}");
+        }
+        world.hall.tell(id(1), "ERR command and so on\n", &world.ears);
+        world.hall.dismiss(id(1), "BYE again\n", &world.ears);
+        assert_eq!((world.heard(1), world.heard(2)), (String::new(), String::new()));
+        assert_eq!(*world.ears.closed.borrow(), [id(1)]);
+        world.hall.forget(id(1), &world.ears);
+        assert!(world.hall.dismissed.is_empty(), "nothing is remembered of who is gone");
+    }
+}
+
+#[test]
 fn a_new_name_is_told_to_the_rooms() {
     let mut world = World::new();
     world.guest(1, "ann", "den");

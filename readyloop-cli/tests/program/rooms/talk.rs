@@ -153,3 +153,37 @@ fn who_is_gone_is_told_to_those_who_stay_in_every_way() {
         server.stop();
     }
 }
+
+#[test]
+fn lines_behind_quit_are_not_carried_out_in_every_way() {
+    for way in every_way() {
+        let server = start(&way);
+        let mut ann = server.talker_in("Ann", "den");
+        let mut bob = server.talker_in("Bob", "den");
+        ann.expect("JOINED den Bob");
+        // One segment, and after the end also what no command could be.
+        bob.say("SAY den bye\nQUIT\nSAY den a ghost\nMSG Ann a ghost\nNICK Eve\nPING\nnonsense");
+        bob.expect("SAID den 1 Bob bye");
+        assert_eq!(bob.line(), "BYE", "{way:?}");
+        bob.expect_end();
+        assert_eq!(ann.line(), "SAID den 1 Bob bye");
+        assert_eq!(ann.line(), "LEFT den Bob", "{way:?}");
+        ann.say("HISTORY den 10");
+        assert_eq!(ann.until("OK HISTORY den "), [""; 0], "{way:?}");
+        assert_eq!(ann.line(), "SAID den 1 Bob bye", "{way:?}");
+        drop(ann);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_behind_quit_is_not_answered_in_every_way() {
+    for way in every_way() {
+        let server = start(&way);
+        let mut ann = server.talker();
+        ann.say(&format!("QUIT\n{}", "x".repeat(5_000)));
+        assert_eq!(ann.line(), "BYE", "{way:?}");
+        ann.expect_end();
+        server.stop();
+    }
+}

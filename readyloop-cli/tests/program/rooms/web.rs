@@ -107,3 +107,38 @@ fn the_page_comes_with_a_policy_and_nothing_else_is_there() {
     }
     server.stop();
 }
+
+#[test]
+fn frames_behind_a_goodbye_are_not_carried_out_in_every_way() {
+    for way in every_way() {
+        let server = start(&way);
+        let mut ann = server.talker_in("Ann", "den");
+        let close = frame(8, &1000u16.to_be_bytes());
+        // One message of several lines, the same in several messages, and the protocol's own end.
+        let endings = [
+            ("Bob", frame(1, b"QUIT\nSAY den a ghost\nMSG Ann a ghost\n")),
+            ("Cecil", [frame(1, b"QUIT"), frame(1, b"SAY den a ghost"), frame(9, b"")].concat()),
+            ("Dora", [close, frame(1, b"SAY den a ghost"), frame(9, b"")].concat()),
+        ];
+        for (name, ending) in endings {
+            let mut browser = server.browser();
+            upgrade(&mut browser);
+            let hello = format!("NICK {name}\nJOIN den\n");
+            browser.get_mut().write_all(&frame(1, hello.as_bytes())).unwrap();
+            until(&mut browser, "OK JOIN den 0 0 0");
+            browser.get_mut().write_all(&ending).unwrap();
+            let (opcode, _) = loop {
+                match next(&mut browser) {
+                    (1, _) => {}
+                    other => break other,
+                }
+            };
+            assert_eq!(opcode, 8, "{way:?}: {name} is answered behind the end");
+            expect_end(browser);
+            assert_eq!(ann.line(), format!("JOINED den {name}"), "{way:?}");
+            assert_eq!(ann.line(), format!("LEFT den {name}"), "{way:?}");
+        }
+        drop(ann);
+        server.stop();
+    }
+}
