@@ -226,7 +226,7 @@ fn measure(point: &Point, options: &CompareOptions) -> Result<Measured> {
     Ok(Measured {
         throughput: report.throughput(),
         cost_us: user + system,
-        p99_us: report.percentile(99.0) as f64 / 1e3,
+        p99_us: report.percentile(99.0).unwrap_or_default() as f64 / 1e3,
         wait_us,
     })
 }

@@ -62,7 +62,7 @@ pub struct Pending {
     pub in_flight: u64,
     /// Asked, on sessions that were lost.
     pub lost: u64,
-    /// Not asked, as too many were in flight.
+    /// Not asked, as too many were in flight, or their session was lost.
     pub unsent: u64,
 }
 
@@ -85,6 +85,7 @@ pub struct Counters {
     pub measures: AtomicBool,
     /// Whether it is over.
     pub over: AtomicBool,
+    /// Those that were right.
     pub answers: AtomicU64,
     pub open: AtomicU64,
     pub wrong: AtomicU64,
@@ -262,7 +263,7 @@ impl<W: Wire> Load<W> {
     /// Bytes came back on a line.
     fn answered(&mut self, index: usize, frame: &[u8], context: &mut Context<'_>) {
         let counters = &self.plan.counters;
-        counters.received_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        add(&counters.received_bytes, frame.len() as u64);
         let mut desk = lock(&self.desk);
         let Desk { wire, lines, out } = &mut *desk;
         let line = &mut lines[index];
@@ -271,26 +272,26 @@ impl<W: Wire> Load<W> {
         let measures = counters.measures.load(Ordering::Relaxed);
         out.clear();
         for _ in 0..answers.whole {
-            let Some(due) = line.in_flight.pop_front() else {
-                counters.wrong.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            // Also behind the end: the request was asked before it.
-            self.latencies.saturating_record(now.since(due).as_nanos() as u64);
-            if !measures {
+            let asked = line.in_flight.pop_front();
+            match asked.filter(|_| answers.right) {
+                // Also behind the end: the request was asked before it.
+                Some(due) => self.latencies.saturating_record(now.since(due).as_nanos() as u64),
+                // It is no answer, but the server is done with the request.
+                None => add(&counters.wrong, 1),
+            }
+            if asked.is_none() || !measures {
                 continue;
             }
-            counters.answers.fetch_add(1, Ordering::Relaxed);
+            add(&counters.answers, u64::from(answers.right));
             let next = if self.plan.rate.is_none() { Some(now) } else { line.waiting.pop_front() };
             if let Some(due) = next {
                 ask(wire, line, due, out);
             }
         }
-        if !answers.right {
-            counters.wrong.fetch_add(1, Ordering::Relaxed);
-        }
+        // A part of an answer, whose end may be what it should be.
+        add(&counters.wrong, u64::from(answers.whole == 0 && !answers.right));
         context.send(out);
-        counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
+        add(&counters.sent_bytes, out.len() as u64);
     }
 
     /// So many bytes came back to a firehose, which sends on: from when the others are measured, for
@@ -302,6 +303,10 @@ impl<W: Wire> Load<W> {
             firehoses.fill(context);
         }
     }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
 }
 
 fn lock<W>(desk: &Mutex<Desk<W>>) -> MutexGuard<'_, Desk<W>> {
@@ -400,10 +405,9 @@ impl<W: Wire> Desk<W> {
     fn due(&mut self, nth: u64, due: Now, plan: &Plan, context: &mut Context<'_>) {
         let index = nth as usize % self.lines.len();
         let line = &mut self.lines[index];
-        if line.in_flight.len() >= plan.pipeline {
+        let Some(id) = line.id.filter(|_| line.in_flight.len() < plan.pipeline) else {
             return line.waiting.push_back(due);
-        }
-        let Some(id) = line.id else { return };
+        };
         self.out.clear();
         ask(&self.wire, line, due, &mut self.out);
         plan.counters.sent_bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);

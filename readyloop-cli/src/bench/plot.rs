@@ -24,7 +24,7 @@ fn draw_all(report: &Report, path: &Path) -> Result<(), Box<dyn std::error::Erro
     area.fill(&WHITE)?;
     let points: Vec<(f64, f64)> = (0..=500)
         .map(|step| NINES * f64::from(step) / 500.0)
-        .map(|nines| (nines, report.percentile(percent(nines)) as f64))
+        .filter_map(|nines| Some((nines, report.percentile(percent(nines))? as f64)))
         .collect();
     let highest = points.iter().map(|(_, nanos)| *nanos).fold(1_000.0, f64::max);
     let mut chart = ChartBuilder::on(&area)

@@ -28,6 +28,7 @@ pub struct Report {
     pub rate: Option<u32>,
     pub threads: usize,
     pub measured: Duration,
+    /// Those that were right, and those that were not.
     pub answers: u64,
     pub wrong: u64,
     /// Sessions that asked, and sessions that did not.
@@ -37,7 +38,7 @@ pub struct Report {
     pub pending: Pending,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    /// In nanoseconds.
+    /// Of the right answers, in nanoseconds.
     pub latencies: Histogram<u64>,
     /// For how long the oldest request without an answer had waited at the end.
     pub unanswered_for: Duration,
@@ -71,9 +72,10 @@ impl Report {
         self.answers as f64 / self.measured.as_secs_f64()
     }
 
-    /// So many of a hundred answers took no longer, in nanoseconds.
-    pub fn percentile(&self, percent: f64) -> u64 {
-        self.latencies.value_at_quantile(percent / 100.0)
+    /// So many of a hundred answers took no longer, in nanoseconds; of none, that is unknown.
+    pub fn percentile(&self, percent: f64) -> Option<u64> {
+        let known = !self.latencies.is_empty();
+        known.then(|| self.latencies.value_at_quantile(percent / 100.0))
     }
 
     /// User and system microseconds of the server for each answer.
@@ -89,32 +91,48 @@ impl Report {
     }
 
     /// The longest that a request has waited for its answer, in nanoseconds; also one that never came.
-    pub fn longest(&self) -> u64 {
+    pub fn longest(&self) -> Option<u64> {
         let unanswered_for = u64::try_from(self.unanswered_for.as_nanos()).unwrap_or(u64::MAX);
-        self.latencies.max().max(unanswered_for)
+        Some(self.latencies.max().max(unanswered_for)).filter(|longest| *longest > 0)
     }
 
     /// Whether the longest wait was in vain.
     fn is_longest_unanswered(&self) -> bool {
-        self.longest() > self.latencies.max()
+        self.longest() > Some(self.latencies.max())
     }
 
     /// Why the figures are not what was asked for, if they are not.
     pub fn fault(&self) -> Option<String> {
-        match (&self.cut_short, self.answers, self.unanswered()) {
-            (Some(why), ..) => Some(why.clone()),
-            (None, 0, _) => Some("no answer came".to_string()),
-            (None, _, 0) if self.idle > 0 && self.idle_lost >= self.idle as u64 => {
-                Some(format!("all {} idle sessions were lost", grouped(self.idle_lost)))
-            }
-            (None, _, 0) => None,
-            (None, _, count) => Some(format!("{} requests were not answered", grouped(count))),
+        let Report { answers, wrong, sessions, idle, lost, idle_lost, .. } = *self;
+        if let Some(why) = &self.cut_short {
+            return Some(why.clone());
         }
+        let faults = [
+            (answers == 0 && wrong == 0, "no answer came".to_string()),
+            (answers == 0, format!("all {} answers were wrong", grouped(wrong))),
+            (
+                wrong > 0,
+                format!("{} of {} answers were wrong", grouped(wrong), grouped(answers + wrong)),
+            ),
+            (
+                self.unanswered() > 0,
+                format!("{} requests were not answered", grouped(self.unanswered())),
+            ),
+            (
+                lost > 0,
+                format!("{} of {} sessions were lost", grouped(lost), grouped(sessions as u64)),
+            ),
+            (
+                idle > 0 && idle_lost >= idle as u64,
+                format!("all {} idle sessions were lost", grouped(idle_lost)),
+            ),
+        ];
+        faults.into_iter().find(|(is_so, _)| *is_so).map(|(_, words)| words)
     }
 
     /// For programs; times in microseconds.
     pub fn json(&self) -> Value {
-        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let micros = |nanos: Option<u64>| nanos.map(|nanos| nanos as f64 / 1e3);
         let latencies: serde_json::Map<String, Value> = PERCENTILES
             .iter()
             .map(|(name, percent)| (name.to_string(), json!(micros(self.percentile(*percent)))))
@@ -150,6 +168,11 @@ impl Report {
             "latency_us": latencies, "server": server, "cut_short": self.cut_short,
         })
     }
+}
+
+/// What may be unknown, for people.
+fn known(nanos: Option<u64>) -> String {
+    nanos.map_or("-".to_string(), spelled)
 }
 
 /// Nanoseconds, as people read them: three digits and a unit.
@@ -194,10 +217,10 @@ impl fmt::Display for Report {
         )?;
         write!(f, "latency   ")?;
         for (name, percent) in PERCENTILES {
-            write!(f, " {name} {},", spelled(self.percentile(percent)))?;
+            write!(f, " {name} {},", known(self.percentile(percent)))?;
         }
         let unanswered = if self.is_longest_unanswered() { " and more (not answered)" } else { "" };
-        writeln!(f, " max {}{unanswered}", spelled(self.longest()))?;
+        writeln!(f, " max {}{unanswered}", known(self.longest()))?;
         writeln!(
             f,
             "errors     {:>14} wrong answers, {} sessions lost, {} idle ones lost",
@@ -307,10 +330,26 @@ mod tests {
 
     #[test]
     fn without_its_idle_sessions_a_run_is_not_what_was_asked_for() {
-        let answered = Report { pending: Pending::default(), ..report() };
+        let answered = Report { pending: Pending::default(), lost: 0, ..report() };
         assert_eq!(answered.fault(), None, "some are left");
         let alone = Report { idle_lost: 5, ..answered };
         assert_eq!(alone.fault().as_deref(), Some("all 5 idle sessions were lost"));
+    }
+
+    #[test]
+    fn what_is_wrong_or_lost_is_a_fault_and_what_is_unknown_is_not_told_as_zero() {
+        let answered = || Report { pending: Pending::default(), lost: 0, ..report() };
+        let fault = |report: Report| report.fault().unwrap();
+        let some = fault(Report { wrong: 500, ..answered() });
+        assert_eq!(some, "500 of 1,500 answers were wrong");
+        assert_eq!(fault(Report { lost: 1, ..answered() }), "1 of 10 sessions were lost");
+        let none = || Report { answers: 0, latencies: histogram(), ..answered() };
+        assert_eq!(fault(none()), "no answer came");
+        let wrong = Report { wrong: 2_000, unanswered_for: Duration::ZERO, ..none() };
+        assert_eq!(fault(Report { wrong: 2_000, ..none() }), "all 2,000 answers were wrong");
+        assert!(wrong.to_string().contains("p50 -, p90 -, p99 -, p99.9 -, max -\n"), "{wrong}");
+        assert_eq!(wrong.json()["latency_us"]["p50"], Value::Null);
+        assert_eq!(wrong.json()["latency_us"]["max"], Value::Null);
     }
 
     #[test]

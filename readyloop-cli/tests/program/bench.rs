@@ -107,6 +107,8 @@ fn a_firehose_waits_for_no_answer_and_keeps_no_more_than_its_queue() {
     let (report, ended) = bench("echo", &server, &["--firehose", "1", "--sessions", "1"]);
     server.signal(Signal::CONT);
     assert!(ended.stderr.contains("no answer came"), "{ended:?}");
+    assert!(ended.stdout.contains("p50 -, p90 -, p99 -, p99.9 -, max 1."), "{}", ended.stdout);
+    assert_eq!(report["latency_us"]["p50"], Value::Null, "{report}");
     let (sent, received) = poured(&report);
     assert_eq!(received, 0.0, "{report}");
     // More than its queue, so it filled it again; the rest lies in the kernel (tcp(7): tcp_wmem,
@@ -181,6 +183,61 @@ fn a_server_that_is_not_there_or_goes_away_is_an_error() {
     let ended = run(&["bench", "echo", "--target", &target]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.contains("with 0 sessions open, one more could not be: "), "{ended:?}");
+}
+
+#[test]
+fn a_server_whose_answers_are_wrong_is_an_error_and_they_count_for_nothing() {
+    for rate in [&[][..], &["--rate", "1000"]] {
+        // It takes each frame for a command that it does not know.
+        let server = Server::start("kv", &[]);
+        let (report, ended) = bench(
+            "echo",
+            &server,
+            &[rate, &["--framing", "lines", "--size", "200", "--sessions", "5"]].concat(),
+        );
+        assert_eq!(ended.code, Some(1), "{rate:?}: {ended:?}");
+        let wrong = report["wrong"].as_u64().unwrap();
+        assert!(wrong >= 5, "{report}");
+        assert!(ended.stderr.starts_with("readyloop: all "), "{}", ended.stderr);
+        assert!(ended.stderr.ends_with(" answers were wrong\n"), "{}", ended.stderr);
+        assert_eq!((&report["answers"], &report["unanswered"]), (&0.into(), &0.into()), "{report}");
+        for name in ["p50", "p90", "p99", "p99.9", "max"] {
+            assert_eq!(report["latency_us"][name], Value::Null, "{report}");
+        }
+        let latencies = "\nlatency    p50 -, p90 -, p99 -, p99.9 -, max -\n";
+        assert!(ended.stdout.contains(latencies), "{}", ended.stdout);
+        server.stop();
+    }
+}
+
+#[test]
+fn sessions_that_are_lost_between_two_requests_are_an_error() {
+    // A request is due each 50 ms, each on another session. Those that are not asked in time are closed.
+    let server = Server::start("echo", &["--idle-timeout", "300ms"]);
+    let options = ["--sessions", "20", "--rate", "20", "--duration", "450ms"];
+    let (report, ended) = bench("echo", &server, &options);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("sessions were lost"), "{}", ended.stderr);
+    assert_eq!((&report["cut_short"], &report["unanswered"]), (&Value::Null, &0.into()));
+    assert!(report["unsent"].as_u64().unwrap() > 0, "what was due on them is told: {report}");
+    server.stop();
+}
+
+#[test]
+fn some_answers_that_are_wrong_are_an_error_too() {
+    // There is room for one value, so nearly every tenth request is refused.
+    let server = Server::start("kv", &["--max-memory", "102"]);
+    for rate in [&[][..], &["--rate", "2000"]] {
+        let (report, ended) = bench("kv", &server, &[rate, &["--sessions", "5"]].concat());
+        assert_eq!(ended.code, Some(1), "{rate:?}: {ended:?}");
+        let (answers, wrong) =
+            (report["answers"].as_u64().unwrap(), report["wrong"].as_u64().unwrap());
+        assert!(wrong > 0 && answers > 5 * wrong, "{report}");
+        assert!(report["latency_us"]["p50"].as_f64().unwrap() > 0.0, "{report}");
+        assert!(ended.stderr.contains(" answers were wrong\n"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("all "), "{}", ended.stderr);
+    }
+    server.stop();
 }
 
 #[test]
