@@ -12,6 +12,7 @@ mod report;
 mod wire;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::args::{Bench, BenchEcho, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::topology::tables_per_reactor;
 use crate::units::Bytes;
@@ -43,6 +45,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let options = bench.options();
     let size = options.size.map(|bytes| bytes.0);
     check_size(size.unwrap_or(ECHO_BYTES), options.pipeline)?;
+    let files = Files::open(options)?;
     let what = bench.what();
     let report = match bench {
         Bench::Http(_) => measure(&what, options, Http::new(&options.target, size))?,
@@ -67,7 +70,7 @@ pub fn run(bench: &Bench) -> Result<()> {
             }
         }
     };
-    tell(&report, options)
+    files.tell(&report)
 }
 
 /// Echoes of so many bytes, cut by this framer.
@@ -84,19 +87,42 @@ pub fn echo(what: &str, options: &BenchOptions) -> Result<Report> {
     measure(what, options, echo)
 }
 
-/// Prints the table, and writes the files that were asked for.
-fn tell(report: &Report, options: &BenchOptions) -> Result<()> {
-    // A reader who has gone away has read enough.
-    let _gone = write!(io::stdout(), "{report}");
-    if let Some(path) = &options.json {
-        let text = format!("{:#}\n", report.json());
-        std::fs::write(path, text)
-            .map_err(|error| Failure::cannot_write("--json", path, &error))?;
+/// What is written behind the table.
+struct Files {
+    json: Option<Output>,
+    plot: Option<Output>,
+}
+
+impl Files {
+    /// Before the time is spent, and not after it.
+    fn open(options: &BenchOptions) -> Result<Files> {
+        let open = |option, path: &Option<PathBuf>| {
+            path.as_deref().map(|path| Output::open(option, path)).transpose()
+        };
+        let (json, plot) = (open("--json", &options.json)?, open("--plot", &options.plot)?);
+        if let (Some(json), Some(plot)) = (&json, &plot)
+            && json.is_same_file(plot)
+        {
+            return Err(Error::settings(
+                "--json and --plot are the same file; give each its own, or leave one out",
+            )
+            .into());
+        }
+        Ok(Files { json, plot })
     }
-    if let Some(path) = &options.plot {
-        plot::draw(report, path).map_err(|error| Failure::cannot_write("--plot", path, &error))?;
+
+    /// Prints the table, and writes the files that were asked for.
+    fn tell(self, report: &Report) -> Result<()> {
+        // A reader who has gone away has read enough.
+        let _gone = write!(io::stdout(), "{report}");
+        if let Some(json) = self.json {
+            json.write(&format!("{:#}\n", report.json()))?;
+        }
+        if let Some(plot) = self.plot {
+            plot.write(&plot::draw(report).map_err(failed)?)?;
+        }
+        report.fault().map_or(Ok(()), |why| Err(failed(why)))
     }
-    report.fault().map_or(Ok(()), |why| Err(failed(why)))
 }
 
 /// What went wrong on the way, and not with the options.

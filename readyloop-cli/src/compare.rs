@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::args::{BenchOptions, CompareOptions};
 use crate::bench;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::serve::WAITED;
 use crate::units::Span;
@@ -47,11 +48,9 @@ pub struct Measured {
 
 /// Measures, prints the table, and writes the files that were asked for.
 pub fn run(options: &CompareOptions) -> Result<()> {
-    if let Some(folder) = &options.out {
-        // Before an hour is spent, and not after it.
-        std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-    }
     let points = points(options)?;
+    // Before an hour is spent, and not after it.
+    let files = options.out.as_deref().map(open_files).transpose()?;
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); points.len()];
     let mut progress = Progress::default();
     for round in 0..options.rounds {
@@ -71,18 +70,19 @@ pub fn run(options: &CompareOptions) -> Result<()> {
         points.into_iter().zip(rounds.iter().map(|rounds| median(rounds))).collect();
     // A reader who has gone away has read enough.
     let _gone = write!(io::stdout(), "{}", table(options, &medians));
-    if let Some(folder) = &options.out {
-        let csv = folder.join("compare.csv");
-        std::fs::write(&csv, spreadsheet(options, &medians))
-            .map_err(|error| cannot_write(&csv, &error))?;
-        let svg = folder.join("compare.svg");
-        plot::draw(options.active, &medians, &svg).map_err(|error| cannot_write(&svg, &error))?;
+    if let Some([csv, svg]) = files {
+        csv.write(&spreadsheet(options, &medians))?;
+        svg.write(&plot::draw(options.active, &medians).map_err(Failure::Others)?)?;
     }
     Ok(())
 }
 
-fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::cannot_write("--out:", path, error)
+/// The table and the plot, to be written.
+fn open_files(folder: &Path) -> Result<[Output; 2]> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::cannot_write("--out", folder, &error))?;
+    let open = |name| Output::open("--out", &folder.join(name));
+    Ok([open("compare.csv")?, open("compare.svg")?])
 }
 
 /// Callers are spread by the kernel, and not evenly: so much room is left.

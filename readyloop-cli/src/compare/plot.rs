@@ -1,7 +1,5 @@
 //! Throughput over the number of idle sessions, a line for each way to wait, as SVG.
 
-use std::path::Path;
-
 use plotters::prelude::*;
 
 use super::{Measured, Point, name};
@@ -10,18 +8,20 @@ const SIZE: (u32, u32) = (900, 480);
 const COLORS: [RGBColor; 4] =
     [RGBColor(190, 80, 60), RGBColor(214, 153, 40), RGBColor(47, 97, 152), RGBColor(60, 150, 110)];
 
-/// Draws into a file. The numbers of idle sessions stand side by side, however far apart they are.
+/// Draws. The numbers of idle sessions stand side by side, however far apart they are.
 ///
 /// # Errors
-/// When the file cannot be written, in words.
-pub fn draw(active: u32, all: &[(Point, Measured)], path: &Path) -> Result<(), String> {
-    draw_all(active, all, path).map_err(|error| error.to_string())
+/// When it cannot be drawn, in words.
+pub fn draw(active: u32, all: &[(Point, Measured)]) -> Result<String, String> {
+    let mut svg = String::new();
+    draw_into(&mut svg, active, all).map_err(|error| error.to_string())?;
+    Ok(svg)
 }
 
-fn draw_all(
+fn draw_into(
+    svg: &mut String,
     active: u32,
     all: &[(Point, Measured)],
-    path: &Path,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut idle: Vec<u32> = all.iter().map(|(point, _)| point.idle).collect();
     idle.dedup();
@@ -35,7 +35,7 @@ fn draw_all(
     let place =
         |point: &Point| idle.iter().position(|each| *each == point.idle).unwrap_or(0) as f64;
     let highest = all.iter().map(|(_, measured)| measured.throughput).fold(1.0, f64::max);
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let last = idle.len().saturating_sub(1) as f64;
     let mut chart = ChartBuilder::on(&area)

@@ -212,9 +212,10 @@ fn a_server_whose_answers_are_wrong_is_an_error_and_they_count_for_nothing() {
 
 #[test]
 fn sessions_that_are_lost_between_two_requests_are_an_error() {
-    // A request is due each 50 ms, each on another session. Those that are not asked in time are closed.
-    let server = Server::start("echo", &["--idle-timeout", "300ms"]);
-    let options = ["--sessions", "20", "--rate", "20", "--duration", "450ms"];
+    // A request is due each 200 ms, each on another session. Those that are not asked in time are
+    // closed: all but some of the first five.
+    let server = Server::start("echo", &["--idle-timeout", "900ms"]);
+    let options = ["--sessions", "20", "--rate", "5", "--duration", "1300ms"];
     let (report, ended) = bench("echo", &server, &options);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("sessions were lost"), "{}", ended.stderr);
@@ -267,6 +268,60 @@ fn what_cannot_be_measured_is_refused_with_a_way_out() {
         assert_eq!(ended.code, Some(2), "{options:?}: {ended:?}");
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
+}
+
+/// What a run is refused with that a server would have to be asked for, of which there is none.
+#[track_caller]
+fn refused_before_the_run(options: &[&str]) -> String {
+    let ended = run(&[&["bench", "echo", "--target", "127.0.0.1:1"], options].concat());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+    ended.stderr
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_run() {
+    let folder = Folder::new("unwritable");
+    for option in ["--json", "--plot"] {
+        for path in ["/none/of/this", "/proc/this", folder.path()] {
+            let words = refused_before_the_run(&[option, path]);
+            assert!(words.contains(&format!("{option} {path} cannot be written: ")), "{words}");
+        }
+    }
+}
+
+#[test]
+fn one_file_for_two_things_is_refused_by_whatever_name() {
+    let folder = Folder::new("one-file");
+    let path = |name: &str| format!("{}/{name}", folder.path());
+    let (old, link) = (path("old"), path("link"));
+    fs::write(&old, "old").unwrap();
+    std::os::unix::fs::symlink(&old, &link).unwrap();
+    for (json, plot) in [(&old, &link), (&path("new"), &path("./new"))] {
+        let words = refused_before_the_run(&["--json", json, "--plot", plot]);
+        assert!(words.contains("--json and --plot are the same file"), "{words}");
+    }
+    assert_eq!(fs::read_to_string(&old).unwrap(), "old");
+    assert!(!fs::exists(path("new")).unwrap(), "what was not written is not left over");
+}
+
+#[test]
+fn a_run_that_fails_leaves_what_was_in_its_files() {
+    let folder = Folder::new("kept");
+    let path = |name: &str| format!("{}/{name}", folder.path());
+    fs::write(path("old"), "old").unwrap();
+    let ended = run(&[
+        "bench",
+        "echo",
+        "--target",
+        "127.0.0.1:1",
+        "--json",
+        &path("old"),
+        "--plot",
+        &path("new"),
+    ]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(fs::read_to_string(path("old")).unwrap(), "old");
+    assert!(!fs::exists(path("new")).unwrap());
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn what_cannot_be_compared_is_refused() {
     for (options, words) in [
         (["--pollers", "kqueue"], "[possible values: epoll, poll, select]"),
         (["--idle", "many"], "invalid value 'many'"),
-        (["--out", "/proc/none"], "--out: /proc/none cannot be written"),
+        (["--out", "/proc/none"], "--out /proc/none cannot be written"),
         (["--reactors", "0"], "--reactors"),
         (["--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
         (["--reactors", "256"], "--reactors would take 256 reactors, but a server has at most 255"),
@@ -61,4 +61,20 @@ fn what_cannot_be_compared_is_refused() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_first_point() {
+    let folder = Folder::new("compare-unwritable");
+    for name in ["compare.csv", "compare.svg"] {
+        let path = folder.0.join(name);
+        fs::create_dir(&path).unwrap();
+        // A run of its own would take years.
+        let ended = run(&["compare", "--duration", "99999h", "--out", folder.path()]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+        let words = format!("--out {} cannot be written: ", path.display());
+        assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+        fs::remove_dir(&path).unwrap();
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is left over");
 }
