@@ -3,6 +3,8 @@
 //! The texts of the fields are what `--help` prints. An option exists only if something obeys it.
 //! What options must not contradict is checked where they are obeyed.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use std::ffi::OsString;
@@ -13,9 +15,11 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use readyloop::{Balance, Limits, Poller, SlowMember, SocketOptions, Trigger};
 
 use crate::framing::Framing;
-use crate::topology::{AcceptName, FdTablesName, TopologyName};
+use crate::topology::{AcceptName, FdTablesName, REACTORS_MAX, TopologyName, WORKERS_MAX};
 use crate::units::{self, Bytes, Span, SpanRange};
 use crate::{echo, http, kv, rooms};
+
+pub use bench::{Bench, BenchEcho, BenchOptions};
 
 /// Ready-made services on readyloop, an epoll reactor for stateful TCP servers.
 #[derive(Parser)]
@@ -56,6 +60,7 @@ pub struct CompareOptions {
 
     /// How many idle sessions, by commas
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "0,1000,10000,100000")]
+    #[arg(value_parser = units::count_or_none)]
     pub idle: Vec<u32>,
 
     /// Sessions that ask
@@ -79,114 +84,6 @@ pub struct CompareOptions {
     /// Write compare.csv and compare.svg there [default: none are written]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub enum Bench {
-    /// Frames that come back
-    #[command(after_help = BENCH_NOTES)]
-    Echo(BenchEcho),
-    /// One SET for nine GETs, on 10,000 keys, of a server that speaks RESP
-    #[command(after_help = BENCH_NOTES)]
-    Kv(BenchOptions),
-    /// GET /; with --size, POST /echo of a body
-    #[command(after_help = BENCH_NOTES)]
-    Http(BenchOptions),
-}
-
-impl Bench {
-    /// What is asked, in words.
-    pub fn what(&self) -> String {
-        let target = &self.options().target;
-        match self {
-            Bench::Echo(echo) => format!("echo {} at {target}", echo.framing),
-            Bench::Kv(_) => format!("kv at {target}"),
-            Bench::Http(_) => format!("http at {target}"),
-        }
-    }
-
-    /// What each kind is told.
-    pub fn options(&self) -> &BenchOptions {
-        match self {
-            Bench::Echo(echo) => &echo.options,
-            Bench::Kv(options) | Bench::Http(options) => options,
-        }
-    }
-}
-
-const BENCH_NOTES: &str = "\
-Without --rate, each answer lets the next request go (closed loop): a server that stalls is asked less,
-and its latencies look better than they are. With --rate, requests are due at fixed moments and latency
-counts from then (open loop); a thread does not sleep then.
-
-BYTES is 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB. DUR is 500us, 5ms, 2s, 1m or 1h.
-Exit status: 0 measured, 1 the server did not answer, or wrongly, 2 the options must change.";
-
-/// More than any machine could ask in a second; what is due and not asked is remembered.
-const RATE_MAX: i64 = 10_000_000;
-
-/// What `bench echo` is told.
-#[derive(clap::Args)]
-pub struct BenchEcho {
-    #[command(flatten)]
-    pub options: BenchOptions,
-
-    /// How the server cuts frames: raw, lines, or length[:1|2|4|8[be|le]]
-    #[arg(long, default_value_t = Framing::DEFAULT)]
-    pub framing: Framing,
-}
-
-/// What every bench is told.
-#[derive(clap::Args)]
-pub struct BenchOptions {
-    /// The server: 127.0.0.1:7000, [::1]:7000 or unix:/path
-    #[arg(long, value_name = "ADDR")]
-    pub target: String,
-
-    /// Sessions that ask
-    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 100)]
-    pub sessions: u32,
-
-    /// Sessions that are only there
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub idle: u32,
-
-    /// Sessions that send without pause and wait for no answer; what they do is told apart
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub firehose: u32,
-
-    /// The size of a frame, a value, a body [default: 64; http: no body]
-    #[arg(long, value_name = "BYTES")]
-    pub size: Option<Bytes>,
-
-    /// Requests in flight on each session, at most
-    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 1)]
-    pub pipeline: u32,
-
-    /// For how long to measure, when all sessions are open
-    #[arg(long, value_name = "DUR", value_parser = units::time)]
-    #[arg(default_value_t = Span(Duration::from_secs(10)))]
-    pub duration: Span,
-
-    /// Requests that are due in each second, on all sessions [default: as many as are answered]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
-    pub rate: Option<u32>,
-
-    /// Threads that ask [default: as many as RLIMIT_NOFILE demands for the sessions]
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    pub threads: Option<u32>,
-
-    /// Tell the CPU time and the memory of this local process, the server
-    #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
-
-    /// Write what was measured as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-
-    /// Draw the latencies by percentile as SVG
-    #[arg(long, value_name = "FILE")]
-    pub plot: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -404,11 +301,11 @@ pub struct TopologyOptions {
     pub topology: TopologyName,
 
     /// multi: how many reactors [default: one for each CPU]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::number(1..=REACTORS_MAX))]
     pub reactors: Option<u32>,
 
     /// workers: how many workers [default: one for each CPU]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::number(1..=WORKERS_MAX))]
     pub workers: Option<u32>,
 
     /// multi: one acceptor hands callers over, or every reactor listens for itself (SO_REUSEPORT)
@@ -430,12 +327,15 @@ pub struct TopologyOptions {
     pub pin: bool,
 }
 
+/// A reactor has no more slots.
+pub const SESSIONS_MAX: u32 = (1 << 24) - 1;
+
 /// The bounds that a service keeps; where one is exceeded, that session is closed.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitOptions {
     /// Sessions open at once; further callers are hung up on
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::number(1..=SESSIONS_MAX))]
     #[arg(default_value_t = Limits::default().sessions_max as u32)]
     pub max_sessions: u32,
 
@@ -472,7 +372,8 @@ pub struct LimitOptions {
     pub send_low: Bytes,
 
     /// High mark: pause reading a session while its send queue is longer than this
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(Limits::default().send_high_bytes))]
+    #[arg(long, value_name = "BYTES", value_parser = units::size)]
+    #[arg(default_value_t = Bytes(Limits::default().send_high_bytes))]
     pub send_high: Bytes,
 
     /// Close a session whose send queue would become longer than this
@@ -515,7 +416,20 @@ fn command() -> clap::Command {
                 .mut_arg("max_frame", |max_frame| max_frame.help(identity.max_frame))
         })
     };
-    Args::command().mut_subcommand("serve", |serve| SERVICES.into_iter().fold(serve, with))
+    let command = Args::command();
+    with_negative_numbers(
+        command.mut_subcommand("serve", |serve| SERVICES.into_iter().fold(serve, with)),
+    )
+}
+
+/// A negative number is the value of the option before it, and not an option that nobody knows: so
+/// what is wrong is told with that option's name.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let lets = |arg: clap::Arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    command.mut_args(lets).mut_subcommands(with_negative_numbers)
 }
 
 /// Reads a command line, this process's for instance. Help, and what is wrong with it, are errors.

@@ -20,15 +20,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
-use readyloop::{Accepting, Address, Error, Limits, Lines, Raw, Remote, Server, Topology};
+use readyloop::{Accepting, Error, Limits, Lines, Raw, Remote, Server, Topology};
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::{Bench, BenchEcho, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
+use crate::options::address;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::topology::tables_per_reactor;
+use crate::topology::{REACTORS_MAX, tables_per_reactor};
 use crate::units::Bytes;
 
 use firehose::Firehoses;
@@ -45,6 +46,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let options = bench.options();
     let size = options.size.map(|bytes| bytes.0);
     check_size(size.unwrap_or(ECHO_BYTES), options.pipeline)?;
+    options.pid.map(usage).transpose()?;
     let files = Files::open(options)?;
     let what = bench.what();
     let report = match bench {
@@ -142,7 +144,7 @@ pub fn descriptors() -> (u64, usize) {
 }
 
 /// A thread that asks is a reactor, and a server has no more.
-pub const THREADS_MAX: usize = 255;
+pub const THREADS_MAX: usize = REACTORS_MAX as usize;
 
 /// How many threads hold so many sessions.
 fn threads(options: &BenchOptions) -> Result<usize> {
@@ -160,10 +162,6 @@ fn threads(options: &BenchOptions) -> Result<usize> {
     }
     match options.threads.map(|threads| threads as usize) {
         None => Ok(needed),
-        Some(threads) if threads > THREADS_MAX => Err(Error::settings(format!(
-            "--threads {threads} are too many; make it at most {THREADS_MAX}"
-        ))
-        .into()),
         Some(threads) if threads >= needed => Ok(threads),
         Some(threads) => Err(Error::settings(format!(
             "--threads {threads} cannot hold {sessions} sessions, because a thread has {limit} \
@@ -204,9 +202,10 @@ fn check_size(size: usize, pipeline: u32) -> Result<()> {
 
 fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Report> {
     let threads = threads(options)?;
+    let target = address("--target", &options.target)?;
     let (events, heard) = channel();
     let plan = Arc::new(Plan {
-        target: options.target.parse::<Address>()?,
+        target,
         busy: options.sessions as usize,
         idle: options.idle as usize,
         firehoses: Firehoses::new(options.firehose as usize, &wire)?,

@@ -17,6 +17,7 @@ mod http;
 mod kv;
 mod log;
 mod logged;
+mod options;
 mod output;
 mod progress;
 mod rooms;

@@ -7,12 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use readyloop::{
-    Address, CloseReason, Errno, Error, Handler, Incident, Limits, Remote, Result, Server, Stats,
+    Address, Builder, CloseReason, Errno, Error, Handler, Incident, Limits, Remote, Result, Server,
+    Stats,
 };
 use tracing::{info, warn};
 
 use crate::args::{Identity, LimitOptions, ProfileName, ServerOptions};
 use crate::log;
+use crate::options;
 use crate::signals;
 use crate::topology;
 use crate::units::Bytes;
@@ -79,6 +81,8 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
     limits: Limits,
     make: impl FnOnce(Remote) -> F,
 ) -> Result<()> {
+    let addresses = options::addresses(options, web)?;
+    options::check(options, &addresses)?;
     let counted = Arc::new(Mutex::new(Stats::default()));
     let sum = counted.clone();
     let mut builder = Server::builder()
@@ -98,8 +102,9 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
     }
-    let addresses = options.listen.iter().chain(web);
-    let server = addresses.fold(builder, |builder, address| builder.listen(address)).bind()?;
+    let listen =
+        |builder: Builder, (_, address): &(_, Address)| builder.listen(address.to_string());
+    let server = addresses.iter().fold(builder, listen).bind()?;
     let ready = ready_line(service.name, server.addresses(), options);
     let handler = make(server.remote());
     signals::end_at_the_second().map_err(|error| {

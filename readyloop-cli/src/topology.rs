@@ -22,6 +22,11 @@ pub enum AcceptName {
     ReusePort,
 }
 
+/// A session's id has so much room for its reactor, and more workers than that are a mistake: the
+/// library takes no more of either.
+pub const REACTORS_MAX: u32 = 255;
+pub const WORKERS_MAX: u32 = 1024;
+
 /// Whose descriptors lie in one table, by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FdTablesName {
@@ -74,12 +79,10 @@ pub fn topology(options: &TopologyOptions) -> Result<Topology> {
     match options.topology {
         TopologyName::Single => Ok(Topology::Single),
         TopologyName::Multi => {
-            let reactors = options.reactors.map_or_else(cpus, |count| count as usize);
+            let reactors = threads(options.reactors, REACTORS_MAX);
             Ok(Topology::Multi { reactors, accept: accepting(options)? })
         }
-        TopologyName::Workers => {
-            Ok(Topology::workers(options.workers.map_or_else(cpus, |count| count as usize)))
-        }
+        TopologyName::Workers => Ok(Topology::workers(threads(options.workers, WORKERS_MAX))),
     }
 }
 
@@ -112,17 +115,18 @@ pub fn tables_per_reactor() -> FdTables {
     unsafe { FdTables::per_reactor() }
 }
 
-/// One thread for each CPU that this process may use.
-fn cpus() -> usize {
-    available_parallelism().map_or(1, |cpus| cpus.get())
+/// As many as were asked for, or one for each CPU that this process may use.
+fn threads(asked: Option<u32>, most: u32) -> usize {
+    let cpus = || available_parallelism().map_or(1, |cpus| cpus.get()).min(most as usize);
+    asked.map_or_else(cpus, |count| count as usize)
 }
 
 #[cfg(test)]
 mod tests {
-    use readyloop::Balance;
+    use readyloop::{Balance, Limits, Server};
 
     use super::*;
-    use crate::args::server_options;
+    use crate::args::{SESSIONS_MAX, server_options};
 
     fn asked(options: &str) -> Result<Topology> {
         topology(&server_options(&format!("readyloop serve echo {options}")).topology)
@@ -151,7 +155,19 @@ mod tests {
         for (options, expected) in cases {
             assert_eq!(asked(options).unwrap(), expected, "{options}");
         }
-        assert_eq!(asked("--topology multi").unwrap(), Topology::multi(cpus()));
+        let cpus = threads(None, REACTORS_MAX);
+        assert_eq!(asked("--topology multi").unwrap(), Topology::multi(cpus));
+    }
+
+    #[test]
+    fn the_library_takes_the_most_that_the_options_take_and_no_more() {
+        let binds = |topology| Server::builder().topology(topology).bind().is_ok();
+        let (reactors, workers) = (REACTORS_MAX as usize, WORKERS_MAX as usize);
+        assert!(binds(Topology::workers(workers)) && !binds(Topology::workers(workers + 1)));
+        assert!(!binds(Topology::multi(reactors + 1)));
+        let limits =
+            |sessions: u32| Limits { sessions_max: sessions as usize, ..Limits::default() };
+        assert!(limits(SESSIONS_MAX).check().is_ok() && limits(SESSIONS_MAX + 1).check().is_err());
     }
 
     #[test]

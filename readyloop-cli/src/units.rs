@@ -5,6 +5,7 @@
 //! obvious.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -89,10 +90,25 @@ impl fmt::Display for Span {
     }
 }
 
+/// Reads a whole number of a range.
+pub fn number(
+    range: RangeInclusive<u32>,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let (least, most) = range.clone().into_inner();
+        number.ok_or_else(|| format!("not a whole number from {least} to {most}"))
+    }
+}
+
 /// Reads a count of things, of which none would make no sense.
 pub fn count(text: &str) -> Result<u32, String> {
-    let count = text.parse().ok().filter(|count| *count > 0);
-    count.ok_or_else(|| format!("not a whole number from 1 to {}", u32::MAX))
+    number(1..=u32::MAX)(text)
+}
+
+/// Reads a count of things, of which there may be none.
+pub fn count_or_none(text: &str) -> Result<u32, String> {
+    number(0..=u32::MAX)(text)
 }
 
 /// Reads a time that something may take, or waits for: with less than a millisecond, which is how
@@ -206,6 +222,13 @@ mod tests {
         for text in ["", "0", "-1", "1k", "4294967296"] {
             assert_eq!(count(text), Err("not a whole number from 1 to 4294967295".to_string()));
         }
+    }
+
+    #[test]
+    fn a_number_outside_of_its_range_is_told_the_range() {
+        assert_eq!((number(1..=255)("255"), count_or_none("0")), (Ok(255), Ok(0)));
+        assert_eq!(number(1..=255)("256"), Err("not a whole number from 1 to 255".to_string()));
+        assert!(count_or_none("-1").unwrap_err().ends_with("from 0 to 4294967295"));
     }
 
     #[test]

@@ -243,12 +243,25 @@ fn some_answers_that_are_wrong_are_an_error_too() {
 
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_way_out() {
-    let cases: [(&[&str], &str); 16] = [
+    let long = format!("unix:/{}", "x".repeat(107));
+    let cases: [(&[&str], &str); 25] = [
+        (&["echo", "--idle", "x"], "'x' for '--idle <N>': not a whole number from 0 to 4294967295"),
+        (&["echo", "--idle", "-1"], "'-1' for '--idle <N>': not a whole number from 0"),
+        (&["echo", "--firehose", ""], "'' for '--firehose <N>': not a whole number from 0"),
+        (&["echo", "--pid", "0"], "'0' for '--pid <PID>': not a whole number from 1 to 2147483647"),
+        (&["echo", "--pid", "2147483647"], "--pid 2147483647 cannot be looked at: "),
+        (&["http", "--rate", "0"], "'0' for '--rate <N>': not a whole number from 1 to 10000000"),
+        (&["echo", "--target", ""], "--target: '' is not an address"),
+        (&["echo", "--target", "unix:"], "--target: 'unix:' needs a path"),
+        (&["echo", "--target", &long], "--target: the path of unix:/xxx"),
         (&["echo", "--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
         (&["kv", "--duration", "1us"], "'1us' for '--duration <DUR>': too short"),
         (&["http", "--rate", "4294967295"], "'--rate <N>'"),
         (&["kv", "--sessions", "4294967295"], "--sessions, --idle and --firehose are 4294967295"),
-        (&["http", "--threads", "256"], "--threads 256 are too many; make it at most 255"),
+        (
+            &["http", "--threads", "256"],
+            "'256' for '--threads <N>': not a whole number from 1 to 255",
+        ),
         (&["echo", "--size", "18446744073709551615"], "is too large to be asked"),
         (&["echo", "--framing", "lines", "--size", "20m"], "--size 20MiB is too large to be asked"),
         (&["echo", "--size", "1m", "--pipeline", "100"], "make --pipeline at most 31"),
@@ -259,7 +272,7 @@ fn what_cannot_be_measured_is_refused_with_a_way_out() {
         (&["kv", "--firehose", "10000000", "--threads", "1"], "(RLIMIT_NOFILE)"),
         (&["kv", "--firehose", "1", "--size", "256k"], "make --size at most 131072"),
         (&["http", "--sessions", "0"], "not a whole number from 1"),
-        (&["echo", "--target", "nowhere"], "is not an address"),
+        (&["echo", "--target", "nowhere"], "--target: 'nowhere' is not an address"),
     ];
     for (options, words) in cases {
         let target = ["--target", "127.0.0.1:1"];

@@ -49,7 +49,10 @@ fn every_point_has_as_many_reactors_as_were_asked_for() {
 fn what_cannot_be_compared_is_refused() {
     for (options, words) in [
         (["--pollers", "kqueue"], "[possible values: epoll, poll, select]"),
-        (["--idle", "many"], "invalid value 'many'"),
+        (["--idle", "many"], "'many' for '--idle <N,…>': not a whole number from 0 to 4294967295"),
+        (["--idle", ""], "'' for '--idle <N,…>': not a whole number from 0 to 4294967295"),
+        (["--idle", "1,,2"], "'' for '--idle <N,…>': not a whole number from 0"),
+        (["--idle", "-5"], "'-5' for '--idle <N,…>': not a whole number from 0"),
         (["--out", "/proc/none"], "--out /proc/none cannot be written"),
         (["--reactors", "0"], "--reactors"),
         (["--duration", "0s"], "'0s' for '--duration <DUR>': too short"),

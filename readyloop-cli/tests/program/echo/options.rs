@@ -40,8 +40,13 @@ fn a_place_where_nobody_can_listen_is_exit_1_and_named() {
 
 #[test]
 fn an_address_that_is_none_is_exit_2() {
-    contradiction(&["--listen", "7000"], &["'7000'", "127.0.0.1:7000", "[::1]:7000", "unix:/path"]);
-    contradiction(&["--listen", "unix:"], &["needs a path"]);
+    let words = ["--listen: '7000'", "127.0.0.1:7000", "[::1]:7000", "unix:/path"];
+    contradiction(&["--listen", "7000"], &words);
+    contradiction(&["--listen", "unix:"], &["--listen: ", "needs a path"]);
+    let long = format!("unix:/{}", "x".repeat(107));
+    contradiction(&["--listen", &long], &["--listen: ", "108 bytes", "at most 107"]);
+    let line = refusal("rooms", &["--web", ""], 2);
+    assert!(line.contains("--web: '' is not an address"), "{line}");
 }
 
 #[test]
@@ -59,14 +64,18 @@ fn a_bad_value_is_told_what_would_be_right() {
     misread(&["--profile", "chess"], &["'chess'", "--profile", "game, trading, bulk"]);
     misread(&["--topology", "star"], &["'star'", "--topology", "single", "multi"]);
     misread(&["--balance", "fair"], &["'fair'", "round-robin, least-sessions, source-hash"]);
-    misread(&["--reactors", "0"], &["'0'", "from 1 to"]);
+    misread(&["--reactors", "0"], &["'0'", "--reactors", "from 1 to 255"]);
+    misread(&["--topology", "multi", "--reactors", "256"], &["'256'", "--reactors", "1 to 255"]);
+    misread(&["--topology", "workers", "--workers", "1025"], &["--workers", "from 1 to 1024"]);
     misread(&["--handler-cost", "5ms..1ms"], &["5ms is longer than 1ms"]);
     misread(&["--costly", "3"], &["--handler-cost"]);
     misread(&["--poller", "kqueue"], &["'kqueue'", "epoll, poll, select"]);
     misread(&["--trigger", "both"], &["'both'", "level, edge"]);
     misread(&["--framing", "length:3"], &["'length:3'", "raw, lines, or length:1, 2, 4 or 8"]);
-    misread(&["--max-sessions", "0"], &["'0'", "from 1 to"]);
-    misread(&["--max-sessions-per-ip", "-1"], &["-1"]);
+    misread(&["--max-sessions", "0"], &["'0'", "--max-sessions", "from 1 to 16777215"]);
+    misread(&["--max-sessions", "16777216"], &["--max-sessions", "from 1 to 16777215"]);
+    misread(&["--max-sessions-per-ip", "-1"], &["'-1'", "--max-sessions-per-ip", "from 1 to"]);
+    misread(&["--send-high", "0"], &["'0'", "--send-high", "make it at least 1"]);
     misread(&["--backlog", "many"], &["'many'", "from 1 to"]);
     misread(&["--max-frame", "64kB"], &["'kB' is not a unit", "64KiB"]);
     misread(&["--send-max", "lots"], &["no whole number", "64KiB"]);
@@ -82,18 +91,20 @@ fn a_bad_value_is_told_what_would_be_right() {
 #[test]
 fn options_that_contradict_each_other_are_refused_by_name() {
     misread(&["-q", "-v"], &["--quiet", "--verbose"]);
-    contradiction(&["--poller", "poll", "--trigger", "edge"], &["poll", "edge", "level", "epoll"]);
-    contradiction(&["--poller", "select", "--trigger", "edge"], &["select", "edge", "level"]);
+    for poller in ["poll", "select"] {
+        let named = [&format!("--poller {poller}"), "--trigger edge", "level", "--poller epoll"];
+        contradiction(&["--poller", poller, "--trigger", "edge"], &named);
+    }
     contradiction(&["--reactors", "4"], &["--reactors", "single", "--topology multi"]);
     let multi = ["--topology", "multi", "--reactors"];
-    contradiction(&[&multi[..], &["256"]].concat(), &["256 reactors", "1 to 255"]);
     let per_reactor = ["2", "--fd-tables", "per-reactor"];
     contradiction(&[&multi[..], &per_reactor].concat(), &["handoff", "--accept reuseport"]);
     let shared_path = ["2", "--accept", "reuseport", "--listen", "unix:/tmp/x"];
-    contradiction(&[&multi[..], &shared_path].concat(), &["unix:/tmp/x", "SO_REUSEPORT", "TCP"]);
-    contradiction(&["--send-high", "32k"], &["low mark", "high mark"]);
+    let named = ["--listen unix:/tmp/x", "--accept reuseport", "TCP", "--accept handoff"];
+    contradiction(&[&multi[..], &shared_path].concat(), &named);
+    contradiction(&["--send-high", "32k"], &["--send-low 64KiB", "--send-high 32KiB"]);
+    contradiction(&["--send-low", "256k"], &["--send-low 256KiB", "--send-high 256KiB"]);
     contradiction(&["--max-frame", "0"], &["--max-frame 0", "make it at least 1"]);
-    contradiction(&["--max-sessions", "99999999"], &["99999999", "16777216"]);
     contradiction(&["--framing", "length:1", "--max-frame", "256"], &["length:1", "256", "255"]);
     contradiction(&["--framing", "length:2le", "--max-frame", "64k"], &["length:2le", "65535"]);
     contradiction(&["--framing", "raw", "--max-frame", "1k"], &["raw", "--max-frame"]);
