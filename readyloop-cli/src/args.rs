@@ -8,6 +8,7 @@ mod bench;
 use std::path::PathBuf;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -177,28 +178,26 @@ pub struct RoomsOptions {
     #[arg(help_heading = "Rooms")]
     pub max_rooms: u32,
 
-    /// Rooms in which one session is
-    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 20)]
-    #[arg(help_heading = "Rooms")]
-    pub max_rooms_per_session: u32,
+    /// Rooms in which one session is [default: 20]
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Rooms")]
+    pub max_rooms_per_session: Option<u32>,
 
     /// The longest name, of a person or of a room
     #[arg(long, value_name = "BYTES", value_parser = units::size, default_value_t = Bytes(24))]
     #[arg(help_heading = "Rooms")]
     pub max_name: Bytes,
 
-    /// Lines that a room remembers
-    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 200)]
-    #[arg(help_heading = "Rooms")]
-    pub history: u32,
+    /// Lines that a room remembers [default: 200]
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Rooms")]
+    pub history: Option<u32>,
 
-    /// Bytes of lines that a room remembers
+    /// Bytes of lines that a room remembers; 0 for no line
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(64 << 10), help_heading = "Rooms")]
     pub history_bytes: Bytes,
 
     /// Lines that a session may send in a second
-    #[arg(long, value_name = "N", value_parser = units::count, default_value_t = 10)]
-    #[arg(help_heading = "Rooms")]
+    #[arg(long, value_name = "N", value_parser = units::number(1..=rooms::RATE_MAX))]
+    #[arg(default_value_t = 10, help_heading = "Rooms")]
     pub rate: u32,
 
     /// Lines that it may send at once after a silence
@@ -206,7 +205,8 @@ pub struct RoomsOptions {
     #[arg(help_heading = "Rooms")]
     pub burst: u32,
 
-    /// Ask a session that was silent for so long whether it is there; after twice as long, it is not
+    /// Ask a session that was silent for so long whether it is there; after twice as long, it is not.
+    /// An --idle-timeout must be longer
     #[arg(long, value_name = "DUR", value_parser = units::time)]
     #[arg(default_value_t = Span(Duration::from_secs(30)), help_heading = "Rooms")]
     pub heartbeat: Span,
@@ -232,6 +232,13 @@ pub enum ProfileName {
     Game,
     Trading,
     Bulk,
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ProfileName::NAMES.iter().find(|(_, profile)| profile == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
 }
 
 impl ProfileName {
@@ -271,7 +278,7 @@ pub struct ServerOptions {
     #[arg(long, default_value = "level", value_parser = one_of(&Trigger::NAMES))]
     pub trigger: Trigger,
 
-    /// Measure how long wait calls take, for the totals that -v logs at the end
+    /// Measure how long wait calls take, for the totals that -v logs at the end; needs -v
     #[arg(long)]
     pub measure_waits: bool,
 
@@ -339,7 +346,7 @@ pub struct LimitOptions {
     #[arg(default_value_t = Limits::default().sessions_max as u32)]
     pub max_sessions: u32,
 
-    /// Sessions open at once from one IP address [default: no limit]
+    /// Sessions open at once from one IP address: less than --max-sessions [default: no limit]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub max_sessions_per_ip: Option<u32>,
 

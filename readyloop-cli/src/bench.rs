@@ -46,6 +46,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let options = bench.options();
     let size = options.size.map(|bytes| bytes.0);
     check_size(size.unwrap_or(ECHO_BYTES), options.pipeline)?;
+    check_threads(options)?;
     options.pid.map(usage).transpose()?;
     let files = Files::open(options)?;
     let what = bench.what();
@@ -146,10 +147,28 @@ pub fn descriptors() -> (u64, usize) {
 /// A thread that asks is a reactor, and a server has no more.
 pub const THREADS_MAX: usize = REACTORS_MAX as usize;
 
+/// All sessions, whatever they are there for.
+fn sessions(options: &BenchOptions) -> usize {
+    let sessions = [options.sessions, options.firehose, options.idle];
+    sessions.into_iter().map(|count| count as usize).sum()
+}
+
+/// A thread without a session would ask nothing.
+fn check_threads(options: &BenchOptions) -> Result<()> {
+    let sessions = sessions(options);
+    match options.threads {
+        Some(threads) if threads as usize > sessions => Err(Error::settings(format!(
+            "--threads {threads} are more than --sessions, --idle and --firehose, which are {sessions} \
+             together; make it at most {sessions}"
+        ))
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 /// How many threads hold so many sessions.
 fn threads(options: &BenchOptions) -> Result<usize> {
-    let sessions = [options.sessions, options.firehose, options.idle];
-    let sessions: usize = sessions.into_iter().map(|count| count as usize).sum();
+    let sessions = sessions(options);
     let (limit, each) = descriptors();
     let needed = sessions.div_ceil(each).max(1);
     if needed > THREADS_MAX {

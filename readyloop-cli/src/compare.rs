@@ -5,7 +5,7 @@
 
 mod plot;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -48,6 +48,8 @@ pub struct Measured {
 
 /// Measures, prints the table, and writes the files that were asked for.
 pub fn run(options: &CompareOptions) -> Result<()> {
+    check_that_nothing_is_there_twice("--idle", &options.idle)?;
+    check_that_nothing_is_there_twice("--pollers", &options.pollers)?;
     let points = points(options)?;
     // Before an hour is spent, and not after it.
     let files = options.out.as_deref().map(open_files).transpose()?;
@@ -75,6 +77,20 @@ pub fn run(options: &CompareOptions) -> Result<()> {
         svg.write(&plot::draw(options.active, &medians).map_err(Failure::Others)?)?;
     }
     Ok(())
+}
+
+/// What is there twice would be measured twice, and drawn in one place.
+fn check_that_nothing_is_there_twice<T: PartialEq + Display>(
+    option: &str,
+    all: &[T],
+) -> Result<()> {
+    let twice = (1..all.len()).find(|nth| all[..*nth].contains(&all[*nth]));
+    match twice {
+        Some(nth) => {
+            Err(Error::settings(format!("{option} has {} twice; leave one out", all[nth])).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The table and the plot, to be written.

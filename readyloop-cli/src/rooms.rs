@@ -53,7 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use readyloop::{
-    Bytes, CloseReason, Context, Group, Handler, Lines, Now, Peer, Refused, Remote, Result,
+    Bytes, CloseReason, Context, Error, Group, Handler, Lines, Now, Peer, Refused, Remote, Result,
     SessionId, TimerId,
 };
 use readyloop_protocols::websocket::{Kind, Page, WebSocket};
@@ -61,6 +61,7 @@ use readyloop_protocols::websocket::{Kind, Page, WebSocket};
 use crate::args::{Identity, RoomsOptions};
 use crate::logged::Logged;
 use crate::serve;
+use crate::units;
 
 use hall::{Bounds, Hall, Post};
 use rate::{Bucket, Rate};
@@ -77,6 +78,12 @@ pub const IDENTITY: Identity = Identity {
 const LINE_BYTES_MAX: usize = 4 << 10;
 /// What a line has besides one name, at most, if it is not of free text: `NICK name token`.
 const LINE_BESIDE_NAME_BYTES: usize = "NICK  ".len() + 16;
+/// What a line that was said has besides two names, if its text is short: `SAID room number nick text`.
+const LINE_SAID_BESIDE_NAMES_BYTES: usize = "SAID  18446744073709551615  .\n".len();
+const HISTORY_LINES: u32 = 200;
+const ROOMS_PER_SESSION: u32 = 20;
+/// A line that would cost less than a nanosecond would cost nothing.
+pub const RATE_MAX: u32 = 1_000_000_000;
 const PAGE: &str = include_str!("rooms/page.html");
 /// The page is one file: its own script and style, and a connection to where it came from.
 const PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -87,11 +94,15 @@ const PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-sr
 pub fn serve(options: &RoomsOptions) -> Result<()> {
     let line_bytes_max = options.server.limits.max_frame.map_or(LINE_BYTES_MAX, |bytes| bytes.0);
     let limits = serve::limits(&options.server.limits, line_bytes_max);
+    check_what_means_nothing(options)?;
     let bounds = Bounds {
         rooms_max: options.max_rooms as usize,
-        rooms_per_session_max: options.max_rooms_per_session as usize,
+        rooms_per_session_max: options.max_rooms_per_session.unwrap_or(ROOMS_PER_SESSION) as usize,
         name_bytes_max: options.max_name.0,
-        memory: Memory { lines_max: options.history as usize, bytes_max: options.history_bytes.0 },
+        memory: Memory {
+            lines_max: options.history.unwrap_or(HISTORY_LINES) as usize,
+            bytes_max: options.history_bytes.0,
+        },
         slow_member: options.slow.0,
     };
     // A whole history is one answer.
@@ -119,6 +130,44 @@ pub fn serve(options: &RoomsOptions) -> Result<()> {
             Logged(layer.listeners(web.clone()).message_bytes_max(line_bytes_max))
         }
     })
+}
+
+/// Options that would have no effect beside others.
+fn check_what_means_nothing(options: &RoomsOptions) -> Result<()> {
+    let no = |what: String| Err(Error::settings(what));
+    let history_bytes = options.history_bytes.0;
+    // The shortest text, of whoever has the longest name, in a room that has it too.
+    let needed = options.max_name.0.saturating_mul(2).saturating_add(LINE_SAID_BESIDE_NAMES_BYTES);
+    if let (0, Some(lines)) = (history_bytes, options.history) {
+        return no(format!(
+            "--history {lines} means nothing beside --history-bytes 0; leave one of them out"
+        ));
+    }
+    if (1..needed).contains(&history_bytes) {
+        return no(format!(
+            "--history-bytes {} has no room for a line with names of --max-name {}; make it at least \
+             {}, or 0 for no history",
+            options.history_bytes,
+            options.max_name,
+            units::Bytes(needed)
+        ));
+    }
+    if let Some(idle) =
+        options.server.limits.idle_timeout.filter(|idle| idle.0 <= options.heartbeat.0)
+    {
+        return no(format!(
+            "--heartbeat {} would ask nobody, because --idle-timeout {idle} closes who is silent before; \
+             make --heartbeat shorter, or --idle-timeout longer",
+            options.heartbeat
+        ));
+    }
+    if let Some(rooms) = options.max_rooms_per_session.filter(|rooms| *rooms > options.max_rooms) {
+        return no(format!(
+            "--max-rooms-per-session {rooms} are more than --max-rooms {}; make it less, or leave it out",
+            options.max_rooms
+        ));
+    }
+    Ok(())
 }
 
 /// How sessions have to behave.

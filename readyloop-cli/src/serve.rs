@@ -1,5 +1,6 @@
 //! From options to a served service: limits, the ready line, the end.
 
+use std::fs;
 use std::io::{self, Write};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +100,7 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
             other => log::incident(&other),
         });
     if let Some(callers) = options.backlog {
+        warn_of_backlog(callers);
         // The kernel takes less than either (listen(2)).
         builder = builder.backlog(i32::try_from(callers).unwrap_or(i32::MAX));
     }
@@ -116,6 +118,16 @@ pub fn serve<H: Handler, F: Fn(usize) -> H + Send + Sync>(
     let _or_not = is_announced.recv_timeout(READY_LINE);
     info!("ended: {}", totals(&total(&counted)));
     end
+}
+
+/// Says so if the kernel keeps fewer callers than were asked for (listen(2)).
+fn warn_of_backlog(callers: u32) {
+    let text = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if let Ok(most) = text.trim().parse::<u32>()
+        && callers > most
+    {
+        warn!("--backlog {callers}: the kernel keeps {most} callers at most (net.core.somaxconn)");
+    }
 }
 
 /// What all threads have counted so far; a thread that panicked meanwhile has left it whole.

@@ -244,7 +244,11 @@ fn some_answers_that_are_wrong_are_an_error_too() {
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_way_out() {
     let long = format!("unix:/{}", "x".repeat(107));
-    let cases: [(&[&str], &str); 25] = [
+    let cases: [(&[&str], &str); 26] = [
+        (
+            &["kv", "--threads", "4", "--sessions", "2", "--idle", "1"],
+            "--threads 4 are more than --sessions, --idle and --firehose, which are 3 together",
+        ),
         (&["echo", "--idle", "x"], "'x' for '--idle <N>': not a whole number from 0 to 4294967295"),
         (&["echo", "--idle", "-1"], "'-1' for '--idle <N>': not a whole number from 0"),
         (&["echo", "--firehose", ""], "'' for '--firehose <N>': not a whole number from 0"),

@@ -53,6 +53,8 @@ fn what_cannot_be_compared_is_refused() {
         (["--idle", ""], "'' for '--idle <N,…>': not a whole number from 0 to 4294967295"),
         (["--idle", "1,,2"], "'' for '--idle <N,…>': not a whole number from 0"),
         (["--idle", "-5"], "'-5' for '--idle <N,…>': not a whole number from 0"),
+        (["--idle", "5,0,5"], "--idle has 5 twice"),
+        (["--pollers", "poll,epoll,poll"], "--pollers has poll twice"),
         (["--out", "/proc/none"], "--out /proc/none cannot be written"),
         (["--reactors", "0"], "--reactors"),
         (["--duration", "0s"], "'0s' for '--duration <DUR>': too short"),

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::program::{refusal, run};
+use crate::program::{Server, refusal, run};
 
 /// What the parser refuses: exit 2, with each of these words on standard error.
 #[track_caller]
@@ -108,6 +108,53 @@ fn options_that_contradict_each_other_are_refused_by_name() {
     contradiction(&["--framing", "length:1", "--max-frame", "256"], &["length:1", "256", "255"]);
     contradiction(&["--framing", "length:2le", "--max-frame", "64k"], &["length:2le", "65535"]);
     contradiction(&["--framing", "raw", "--max-frame", "1k"], &["raw", "--max-frame"]);
+}
+
+#[test]
+fn options_that_would_mean_nothing_are_refused_by_name() {
+    for sessions in ["10", "20"] {
+        let per_ip = format!("--max-sessions-per-ip {sessions}");
+        let options = ["--max-sessions", "10", "--max-sessions-per-ip", sessions];
+        contradiction(&options, &[&per_ip, "--max-sessions 10", "at most 9"]);
+    }
+    contradiction(&["--max-sessions-per-ip", "1000000"], &["--max-sessions 1000000"]);
+    contradiction(&["--max-sessions", "1", "--max-sessions-per-ip", "1"], &["leave it out"]);
+    let unix = ["--listen", "unix:/tmp/x", "--listen", "unix:/tmp/y"];
+    let source = ["--topology", "multi", "--balance", "source-hash"];
+    for options in [&["--max-sessions-per-ip", "5"][..], &["--profile", "trading"], &source] {
+        let named = options[options.len() - 2..].join(" ");
+        let words = [&named, "--listen", "Unix sockets", "leave it out"];
+        contradiction(&[&unix, options].concat(), &words);
+    }
+    for quiet in [&[][..], &["-q"]] {
+        contradiction(&[&["--measure-waits"], quiet].concat(), &["--measure-waits", "-v"]);
+    }
+    for twice in ["127.0.0.1:7000", "unix:/tmp/x"] {
+        let options = ["--listen", twice, "--listen", "127.0.0.1:0", "--listen", twice];
+        contradiction(&options, &["--listen", twice, "twice"]);
+    }
+}
+
+#[test]
+fn options_that_mean_something_beside_others_are_obeyed() {
+    let path = crate::program::socket_path();
+    let unix = format!("unix:{}", path.display());
+    let ways: [&[&str]; 4] = [
+        &["--listen", &unix, "--profile", "game"],
+        &["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"],
+        &["--listen", &unix, "--listen", "127.0.0.1:0", "--max-sessions-per-ip", "5"],
+        &["--listen", &unix, "--topology", "multi", "--balance", "least-sessions"],
+    ];
+    for options in ways {
+        Server::start("echo", options).stop();
+    }
+}
+
+#[test]
+fn a_backlog_that_the_kernel_does_not_keep_is_warned_of() {
+    let mut server = Server::start("echo", &["--backlog", "4294967295"]);
+    let line = server.logged("--backlog 4294967295");
+    assert!(line.contains("WARN") && line.contains("net.core.somaxconn"), "{line}");
 }
 
 #[test]

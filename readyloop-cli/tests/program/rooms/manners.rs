@@ -114,6 +114,43 @@ fn what_would_let_nobody_talk_is_refused_with_a_way_out() {
 }
 
 #[test]
+fn options_that_would_mean_nothing_are_refused_by_name() {
+    let cases: [(&[&str], &[&str]); 7] = [
+        (&["--history-bytes", "1"], &["--history-bytes 1 ", "--max-name 24", "at least 78", "0"]),
+        (&["--history", "5", "--history-bytes", "0"], &["--history 5 ", "--history-bytes 0"]),
+        (&["--idle-timeout", "1s", "--heartbeat", "1h"], &["--heartbeat 1h", "--idle-timeout 1s"]),
+        (&["--idle-timeout", "30s"], &["--heartbeat 30s", "--idle-timeout 30s"]),
+        (
+            &["--max-rooms", "5", "--max-rooms-per-session", "6"],
+            &["--max-rooms-per-session 6", "--max-rooms 5"],
+        ),
+        (&["--listen", "127.0.0.1:7180"], &["--listen 127.0.0.1:7180", "--web 127.0.0.1:7180"]),
+        (
+            &["--listen", "unix:/tmp/x", "--web", "unix:/tmp/y", "--profile", "bulk"],
+            &["--profile bulk"],
+        ),
+    ];
+    for (options, words) in cases {
+        let line = refusal("rooms", options, 2);
+        assert!(words.iter().all(|word| line.contains(word)), "{options:?}: {line}");
+    }
+    let ended = run(&["serve", "rooms", "--rate", "1000000001"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("'--rate <N>': not a whole number from 1 to 1000000000"));
+}
+
+#[test]
+fn no_history_is_remembered_if_none_is_asked_for() {
+    let server = start(&["--history-bytes", "0", "--max-rooms", "5", "--idle-timeout", "31s"]);
+    let mut ann = server.talker_in("Ann", "den");
+    ann.say("SAY den hello\nHISTORY den 10");
+    assert_eq!(ann.line(), "SAID den 1 Ann hello");
+    assert_eq!(ann.line(), "OK HISTORY den 0");
+    drop(ann);
+    server.stop();
+}
+
+#[test]
 fn the_shortest_lines_that_are_allowed_have_room_for_names_and_tokens() {
     let server = start(&["--max-frame", "23", "--max-name", "1", "--history-bytes", "0"]);
     let mut ann = server.talker();
