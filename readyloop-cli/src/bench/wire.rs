@@ -176,8 +176,14 @@ impl Wire for Kv {
         }
     }
 
-    fn read(&self, _: &mut usize, frame: &[u8]) -> Answers {
-        Answers::one(!frame.starts_with(b"-"))
+    /// What it remembers is how many were answered.
+    fn read(&self, answered: &mut usize, frame: &[u8]) -> Answers {
+        let is_write = (*answered as u64).is_multiple_of(WRITES);
+        *answered += 1;
+        Answers::one(match is_write {
+            true => frame.starts_with(b"+OK"),
+            false => matches!(frame.first(), Some(b'$' | b'_')),
+        })
     }
 }
 
@@ -211,6 +217,8 @@ impl Framer for Replies {
 #[derive(Clone)]
 pub struct Http {
     request: Vec<u8>,
+    /// What the request ends with, and its answer too; nothing if it is a GET.
+    body: Vec<u8>,
 }
 
 impl Http {
@@ -225,7 +233,7 @@ impl Http {
             }
         }
         let body = payload(body.unwrap_or(0));
-        Http { request: [request.into_bytes(), body].concat() }
+        Http { request: [request.as_bytes(), &body].concat(), body }
     }
 }
 
@@ -241,7 +249,7 @@ impl Wire for Http {
     }
 
     fn read(&self, _: &mut usize, frame: &[u8]) -> Answers {
-        Answers::one(frame.get(9) == Some(&b'2'))
+        Answers::one(frame.get(9) == Some(&b'2') && frame.ends_with(&self.body))
     }
 }
 
@@ -328,6 +336,18 @@ mod tests {
     fn what_is_refused_is_not_right() {
         let kv = Kv::new(3);
         assert!(kv.read(&mut 0, b"+OK\r\n").right && !kv.read(&mut 0, b"-ERR x\r\n").right);
+        // One SET, nine GETs.
+        let mut nth = 0;
+        let replies: Vec<&[u8]> =
+            vec![b"+OK\r\n", b"$3\r\nabc\r\n", b"$-1\r\n", b"_\r\n", b"+OK\r\n"];
+        let right: Vec<bool> = replies.iter().map(|reply| kv.read(&mut nth, reply).right).collect();
+        assert_eq!(right, [true, true, true, true, false]);
+        assert!(!kv.read(&mut 10, b"$-1\r\n").right, "a SET is not answered with a value");
+        let echo = Http::new("a", Some(3));
+        for (body, right) in [("abc", true), ("abd", false), ("", false)] {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            assert_eq!(echo.read(&mut 0, answer.as_bytes()).right, right, "{body}");
+        }
         let http = Http::new("a", None);
         assert!(http.read(&mut 0, b"HTTP/1.1 204 No Content").right);
         assert!(!http.read(&mut 0, b"HTTP/1.1 500 Oh").right);
