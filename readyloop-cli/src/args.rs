@@ -303,11 +303,11 @@ pub struct ServerOptions {
 #[command(next_help_heading = "Threads")]
 pub struct TopologyOptions {
     /// single: one thread does everything; multi: several reactors, each session on one of them;
-    /// workers: one reactor, and a pool of threads that run handlers
+    /// workers: one reactor or several, and a pool of threads that run handlers
     #[arg(long, default_value = "single", value_parser = one_of(&TopologyName::NAMES))]
     pub topology: TopologyName,
 
-    /// multi: how many reactors [default: one for each CPU]
+    /// How many reactors [default: multi, one for each CPU; workers, 1]
     #[arg(long, value_name = "N", value_parser = units::number(1..=REACTORS_MAX))]
     pub reactors: Option<u32>,
 
@@ -315,8 +315,8 @@ pub struct TopologyOptions {
     #[arg(long, value_name = "N", value_parser = units::number(1..=WORKERS_MAX))]
     pub workers: Option<u32>,
 
-    /// multi: one acceptor hands callers over, or every reactor listens for itself (SO_REUSEPORT)
-    /// [default: handoff]
+    /// Several reactors: one acceptor hands callers over, or every reactor listens for itself
+    /// (SO_REUSEPORT) [default: handoff]
     #[arg(long, value_parser = one_of(&AcceptName::NAMES))]
     pub accept: Option<AcceptName>,
 

@@ -61,28 +61,40 @@ impl fmt::Display for TopologyName {
 
 /// The topology that was asked for, if all of what was asked for has a meaning in it.
 pub fn topology(options: &TopologyOptions) -> Result<Topology> {
-    let all = [
-        ("--reactors", options.reactors.is_some(), TopologyName::Multi),
-        ("--workers", options.workers.is_some(), TopologyName::Workers),
-        ("--accept", options.accept.is_some(), TopologyName::Multi),
-        ("--balance", options.balance.is_some(), TopologyName::Multi),
-        ("--fd-tables", options.fd_tables.is_some(), TopologyName::Multi),
+    let of_several = [
+        ("--accept", options.accept.is_some()),
+        ("--balance", options.balance.is_some()),
+        ("--fd-tables", options.fd_tables.is_some()),
     ];
-    for (option, given, needs) in all {
-        if given && options.topology != needs {
-            let topology = options.topology;
-            return Err(Error::settings(format!(
-                "{option} means nothing to --topology {topology}; leave it out, or use --topology {needs}"
-            )));
-        }
-    }
+    let of_reactors = [("--reactors", options.reactors.is_some())];
+    let of_workers = [("--workers", options.workers.is_some())];
+    let no = |given: &[(&str, bool)], means_nothing_to: &str, way_out: &str| {
+        let Some((option, _)) = given.iter().find(|(_, given)| *given) else { return Ok(()) };
+        Err(Error::settings(format!(
+            "{option} means nothing to {means_nothing_to}; leave it out, or use {way_out}"
+        )))
+    };
+    let (multi, workers) = ("--topology multi", "--topology workers");
     match options.topology {
-        TopologyName::Single => Ok(Topology::Single),
+        TopologyName::Single => {
+            no(&of_reactors, "--topology single", multi)?;
+            no(&of_workers, "--topology single", workers)?;
+            no(&of_several, "--topology single", multi)?;
+            Ok(Topology::Single)
+        }
         TopologyName::Multi => {
+            no(&of_workers, multi, workers)?;
             let reactors = threads(options.reactors, REACTORS_MAX);
             Ok(Topology::Multi { reactors, accept: accepting(options)? })
         }
-        TopologyName::Workers => Ok(Topology::workers(threads(options.workers, WORKERS_MAX))),
+        TopologyName::Workers => {
+            let reactors = options.reactors.unwrap_or(1) as usize;
+            if reactors == 1 {
+                no(&of_several, "one reactor", "--reactors 2 or more")?;
+            }
+            let workers = threads(options.workers, WORKERS_MAX);
+            Ok(Topology::Workers { workers, reactors, accept: accepting(options)? })
+        }
     }
 }
 
@@ -151,6 +163,14 @@ mod tests {
                 multi(Accepting::ReusePort(tables_per_reactor())),
             ),
             ("--topology workers --workers 5", Topology::workers(5)),
+            (
+                "--topology workers --workers 5 --reactors 2 --accept reuseport",
+                Topology::Workers {
+                    workers: 5,
+                    reactors: 2,
+                    accept: Accepting::ReusePort(FdTables::shared()),
+                },
+            ),
         ];
         for (options, expected) in cases {
             assert_eq!(asked(options).unwrap(), expected, "{options}");
@@ -175,7 +195,8 @@ mod tests {
         let cases = [
             ("--reactors 2", "--topology multi"),
             ("--balance round-robin", "--topology multi"),
-            ("--topology workers --reactors 2", "--topology multi"),
+            ("--topology workers --accept reuseport", "--reactors 2"),
+            ("--workers 2", "--topology workers"),
             ("--topology multi --workers 2", "--topology workers"),
             ("--topology multi --fd-tables per-reactor", "--accept reuseport"),
             ("--topology multi --accept reuseport --balance source-hash", "--accept handoff"),

@@ -75,7 +75,7 @@ impl World {
         let kernel = net.kernel();
         let setup = Setup::new(&kernel, vec![net.listener(), net.listener()], limits);
         let turns = if works {
-            let lanes = setup.lanes::<Layer>(1);
+            let lanes = setup.lanes::<Layer>(1).remove(0);
             let worker = Worker::new(lanes.shared(), 0, layer);
             Turns::WithWorker(Box::new((Reactor::new(kernel, setup, lanes).unwrap(), worker)))
         } else {

@@ -156,16 +156,14 @@ impl Census {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more session for the first reactor, and names it before it has a slot: for a
-    /// worker that dials. `None` if a limit is reached, or the server stops. No name is given twice in the life of a
-    /// server (2^56 names).
-    pub fn name_ahead(&self) -> Option<SessionId> {
-        if self.is_stopping() || !self.enter(0, None) {
+    /// Counts one more session for this reactor, and names it before it has a slot: for a worker that
+    /// dials. `None` if a limit is reached, or the server stops. No name is given twice in the life of a
+    /// server (2^55 names).
+    pub fn name_ahead(&self, reactor: u8) -> Option<SessionId> {
+        if self.is_stopping() || !self.enter(reactor, None) {
             return None;
         }
-        let nth = self.named_ahead.fetch_add(1, Ordering::Relaxed);
-        let (generation, index) = (nth >> 24, nth & 0xFF_FFFF);
-        Some(SessionId::new(SessionId::NAMED_AHEAD, index as u32, generation as u32 + 1))
+        Some(SessionId::ahead(reactor, self.named_ahead.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// From now on nobody is dialled: a handler that dials again whenever a dial fails would keep the

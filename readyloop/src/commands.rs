@@ -22,7 +22,7 @@ use crate::wheel::TimerId;
 pub enum Wish {
     /// Do something to a session.
     Order(Order),
-    /// Send to all members of a group.
+    /// Send to all members of a group on the session's own reactor.
     Broadcast(Group, Bytes),
     /// Start a timer, or start it anew.
     SetTimer(LaneTimer, Duration),
@@ -30,8 +30,8 @@ pub enum Wish {
     CancelTimer(TimerId),
     /// Dial, for a session that has a name already.
     Connect(SessionId, Route, Duration),
-    /// What was posted has filled the reactor's inbox: the session is not read before it has room.
-    WaitForRoom,
+    /// What was posted has filled this reactor's inbox: the session is not read before it has room.
+    WaitForRoom(u8),
     /// End the session at once.
     Kill(CloseReason),
     /// Stop the server.

@@ -247,11 +247,7 @@ impl<'a> Context<'a> {
             Side::Here(sessions) => {
                 sessions.ask(Order::Join(self.id, group.clone()), self.id);
             }
-            Side::Worker(record) => {
-                // A `Remote` may broadcast before the lane comes home; workers have one reactor.
-                group.joined(0);
-                record.order(Order::JoinCounted(self.id, group.clone()));
-            }
+            Side::Worker(record) => record.join(group),
         }
     }
 
@@ -268,9 +264,7 @@ impl<'a> Context<'a> {
         let bytes = bytes.into();
         match &mut self.side {
             Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id, Sessions::ask),
-            Side::Worker(record) => {
-                record.wish(Wish::Broadcast(group.clone(), bytes));
-            }
+            Side::Worker(record) => record.broadcast(group, bytes),
         }
     }
 

@@ -4,7 +4,8 @@
 //! The token travels in `epoll_data`, so finding a session is an array index, and an event (or a
 //! late send) for a session that has died finds nobody, also when the kernel reused its descriptor.
 //!
-//! Invariants: a session's generation is odd; generation 0 marks the reactor's own fixtures.
+//! Invariants: the generation of a session's slot is odd, and that of a name that was given before there was
+//! a slot is even; generation 0 marks the reactor's own fixtures.
 
 use std::fmt;
 
@@ -24,10 +25,6 @@ pub const INDEX_END: usize = 1 << INDEX_BITS;
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// Stands in the place of a reactor's number in the names of sessions that were dialled from a
-    /// worker's thread: the name is given before the reactor has a slot for the session.
-    pub(crate) const NAMED_AHEAD: u8 = u8::MAX;
-
     /// The name of no session; whatever is sent to it reaches nobody.
     pub const NONE: SessionId = SessionId(0);
 
@@ -63,10 +60,17 @@ impl SessionId {
         SessionId(bits)
     }
 
-    /// Whether the session was named before it had a slot.
+    /// The `nth` name of all that are given to sessions of a reactor before it has a slot for them: 2^55
+    /// names. Its generation is even, as that of no slot is.
+    pub(crate) fn ahead(reactor: u8, nth: u64) -> SessionId {
+        let (generation, index) = (nth >> INDEX_BITS, nth & INDEX_MASK);
+        SessionId::new(reactor, index as u32, 2 * (generation as u32 + 1))
+    }
+
+    /// Whether the session was named before it had a slot; or none was named.
     #[inline]
     pub(crate) fn is_named_ahead(self) -> bool {
-        self.reactor() == SessionId::NAMED_AHEAD
+        self.generation().is_multiple_of(2)
     }
 
     /// The id as one number, for logs and for maps of the user's own.

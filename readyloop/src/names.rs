@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn a_name_is_good_for_one_life() {
         let mut names = Names::default();
-        let (name, slot) = (SessionId::new(SessionId::NAMED_AHEAD, 0, 1), SessionId::new(0, 3, 7));
+        let (name, slot) = (SessionId::ahead(0, 5), SessionId::new(0, 3, 7));
         assert_eq!(names.slot(name), SessionId::NONE, "nobody has it yet");
         names.give(name, slot);
         assert_eq!((names.slot(name), names.name(slot)), (slot, name));
-        let other = SessionId::new(0, 3, 8);
+        let other = SessionId::new(0, 3, 9);
         assert_eq!((names.slot(other), names.name(other)), (other, other));
         names.forget(slot);
         assert_eq!((names.slot(name), names.name(slot)), (SessionId::NONE, slot));

@@ -236,11 +236,12 @@ impl Outboxes {
         self.serving.disturb();
     }
 
-    /// `id` is not to be read before there is room in the own inbox, for which is looked at the turn's end.
-    pub fn wait_for_own(&self, id: SessionId) {
+    /// `id` is not to be read before there is room in a reactor's inbox, for which is looked at the turn's
+    /// end.
+    pub fn wait_for(&self, reactor: usize, id: SessionId) {
         let mut boxes = self.boxes.borrow_mut();
-        boxes.set_full(self.own, &self.waiting);
-        boxes.admit(self.own, Load::default(), id);
+        boxes.set_full(reactor, &self.waiting);
+        boxes.admit(reactor, Load::default(), id);
     }
 
     /// Posts what waits for each reactor, or for this one only.

@@ -28,9 +28,10 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::commands::{Commands, LaneTimer, Run, Wish};
 use crate::envelope::Envelope;
+use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
-use crate::order::{Load, Order};
+use crate::order::{Load, Order, Orders};
 use crate::page::Page;
 use crate::session::Holds;
 use crate::wheel::TimerId;
@@ -45,6 +46,9 @@ pub struct Record {
     /// What the run has posted to the reactor since its inbox has no room.
     late: Cell<Load>,
     late_max: Load,
+    /// What was asked of the sessions of other reactors than the one whose session is served.
+    foreign: RefCell<Vec<(u8, Orders)>>,
+    reactors: u8,
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
@@ -80,13 +84,15 @@ impl Halted {
 
 impl Record {
     /// An empty record.
-    pub fn new(census: Arc<Census>, limits: &Limits) -> Record {
+    pub fn new(reactors: u8, census: Arc<Census>, limits: &Limits) -> Record {
         Record {
             run: RefCell::default(),
             serving: Cell::new(SessionId::NONE),
             halted: Cell::new(Halted::NOT),
             late: Cell::default(),
             late_max: Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max },
+            foreign: RefCell::default(),
+            reactors,
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
@@ -175,15 +181,67 @@ impl Record {
     /// Something that weighs so much was posted, and the reactor's inbox has no room for more: the run ends
     /// behind this frame, and the session waits for room.
     #[cold]
-    pub fn wait_for_room(&self, load: Load) {
-        let before = self.late.get();
-        self.late.set(Load { mails: before.mails + load.mails, bytes: before.bytes + load.bytes });
-        let is_first = before == Load::default() && self.serving.get() != SessionId::NONE;
-        if is_first && let Ok(mut run) = self.run.try_borrow_mut() {
+    pub fn wait_for_room(&self, reactor: u8, load: Load) {
+        let mut late = self.late.get();
+        late += load;
+        self.late.set(late);
+        if self.serving.get() != SessionId::NONE
+            && let Ok(mut run) = self.run.try_borrow_mut()
+        {
             self.halt(Halted::PAUSED);
-            run.commands.wish(Wish::WaitForRoom);
+            run.commands.wish(Wish::WaitForRoom(reactor));
             self.go_on(&mut run);
         }
+    }
+
+    /// The reactor whose session is served.
+    pub fn home(&self) -> u8 {
+        self.serving.get().reactor()
+    }
+
+    /// Whether anything was asked of sessions of other reactors.
+    #[inline(always)]
+    pub fn has_foreign(&self) -> bool {
+        // Not borrowed here: nothing of the user's runs meanwhile.
+        !self.foreign.borrow().is_empty()
+    }
+
+    /// What was asked so far of the sessions of another reactor, or of any; `None` if that is nothing.
+    pub fn take_foreign(&self, of: Option<u8>) -> Option<(u8, Orders)> {
+        let mut foreign = self.foreign.borrow_mut();
+        let nth = match of {
+            Some(reactor) => foreign.iter().position(|(one, _)| *one == reactor)?,
+            None => foreign.len().checked_sub(1)?,
+        };
+        Some(foreign.remove(nth))
+    }
+
+    fn order_abroad(&self, order: Order) {
+        let mut foreign = self.foreign.borrow_mut();
+        let reactor = order.reactor();
+        match foreign.iter_mut().find(|(one, _)| *one == reactor) {
+            Some((_, orders)) => drop(orders.push(order)),
+            None => {
+                let mut orders = Orders::default();
+                orders.push(order);
+                foreign.push((reactor, orders));
+            }
+        }
+    }
+
+    /// Sends `bytes` to all members of a group.
+    pub fn broadcast(&self, group: &Group, bytes: Bytes) {
+        for reactor in (0..self.reactors).filter(|one| *one != self.home() && group.is_on(*one)) {
+            self.order_abroad(Order::Broadcast(reactor, group.clone(), bytes.clone()));
+        }
+        self.wish(Wish::Broadcast(group.clone(), bytes));
+    }
+
+    /// Adds the session that is served to a group. It is counted at once, because a `Remote` may broadcast
+    /// before the lane comes home.
+    pub fn join(&self, group: &Group) {
+        group.joined(self.home());
+        self.wish(Wish::Order(Order::JoinCounted(self.serving.get(), group.clone())));
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
@@ -299,6 +357,8 @@ impl Record {
     pub fn send(&self, to: SessionId, bytes: &[u8]) {
         if to == self.serving.get() {
             self.answer(bytes);
+        } else if to.reactor() != self.home() {
+            self.order_abroad(Order::Send(to, Bytes::copy_from_slice(bytes)));
         } else {
             self.write(&mut self.run.borrow_mut(), to, [bytes, &[], &[]]);
         }
@@ -340,7 +400,10 @@ impl Record {
 
     /// Wants something of a session.
     pub fn order(&self, order: Order) {
-        self.wish(Wish::Order(order));
+        match order.reactor() == self.home() {
+            true => self.wish(Wish::Order(order)),
+            false => self.order_abroad(order),
+        }
     }
 
     /// Writes down a wish, behind all that was sent before.
@@ -445,148 +508,11 @@ impl Record {
 
     /// Dials; `None` when the server is full.
     pub fn connect(&self, route: Route, timeout: Duration) -> Option<SessionId> {
-        let id = self.census.name_ahead()?;
+        let id = self.census.name_ahead(self.home())?;
         self.wish(Wish::Connect(id, route, timeout));
         Some(id)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::PAGE_BYTES_KEPT;
-
-    fn record() -> Record {
-        record_within(&Limits::default())
-    }
-
-    fn record_within(limits: &Limits) -> Record {
-        Record::new(Arc::new(Census::new(1, limits)), limits)
-    }
-
-    fn begin(record: &Record, id: SessionId, ended: bool) {
-        record.begin(id, ended, &mut Box::default());
-    }
-
-    fn finish(record: &Record) -> Commands {
-        let mut run = Box::default();
-        record.finish(&mut run);
-        run.commands
-    }
-
-    fn session() -> SessionId {
-        SessionId::new(0, 5, 1)
-    }
-
-    /// What was written down, in its order: who was sent what, and where another wish stands.
-    fn played(commands: &Commands) -> Vec<(SessionId, Vec<u8>)> {
-        let mut seen = Vec::new();
-        for nth in 0..=commands.page.len() {
-            let behind = commands.wishes.iter().filter(|(entries, _)| *entries == nth);
-            seen.extend(behind.map(|_| (SessionId::NONE, vec![])));
-            if nth < commands.page.len() {
-                let (to, range) = commands.page.entry(nth);
-                seen.push((to, commands.page.bytes(range).to_vec()));
-            }
-        }
-        seen
-    }
-
-    #[test]
-    fn everything_is_played_back_in_the_order_of_the_asking() {
-        let (record, me, other) = (record(), session(), SessionId::new(0, 6, 1));
-        begin(&record, me, false);
-        assert!(record.answer(b"abc") && record.answer_prefixed(*b"d1234567", 1, b"ef"));
-        record.send(other, b"x");
-        assert!(record.answer_shared(Bytes::from_static(b"shared")));
-        let long = vec![7; 400];
-        assert!(record.answer(&long) && record.answer_prefixed([8; 8], 2, &long));
-        record.end(Order::Close(me, CloseReason::Closed));
-        assert_eq!(record.queued_bytes(), 6 + 6 + 2 * long.len() + 2);
-        let mut commands = finish(&record);
-        let expected = [
-            (me, b"abcdef".to_vec()),
-            (other, b"x".to_vec()),
-            (SessionId::NONE, vec![]),
-            (me, [&long[..], &[8, 8], &long].concat()),
-            (SessionId::NONE, vec![]),
-        ];
-        assert!(played(&commands) == expected);
-        commands.clear();
-        assert!(commands.page.is_empty() && commands.page.room() <= PAGE_BYTES_KEPT);
-    }
-
-    #[test]
-    fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
-        let limits = Limits { send_high_bytes: 10, send_max_bytes: 85, ..Limits::default() };
-        type Answer = fn(&Record, &[u8]) -> bool;
-        let ways: [Answer; 4] = [
-            |record, bytes| record.answer(bytes),
-            |record, bytes| record.answer_prefixed([0; 8], 0, bytes),
-            |record, bytes| record.answer_bare(bytes),
-            |record, bytes| record.answer_shared(Bytes::copy_from_slice(bytes)),
-        ];
-        for answer in ways {
-            let (record, mut run) = (record_within(&limits), Box::<Run>::default());
-            // Room that an earlier run has left does not count.
-            run.commands.page.make_room(1_000, 1_000);
-            run.standing.queued_bytes = 5;
-            record.begin(session(), false, &mut run);
-            assert!(record.halted().is_not() && !record.is_paused());
-            assert!(answer(&record, &[1; 30]) && answer(&record, &[2; 50]));
-            assert!(!answer(&record, b"x") && record.has_ended(), "it was the 86th byte");
-            let commands = finish(&record);
-            let lost =
-                |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
-            assert_eq!(commands.wishes.iter().filter(|wish| lost(wish)).count(), 1);
-            assert!(record.halted().is_paused(), "the run ends at the mark");
-        }
-    }
-
-    #[test]
-    fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
-        let record = record();
-        begin(&record, SessionId::NONE, true);
-        assert!(!record.answer(b"x"));
-        assert!(record.set_timer(Duration::ZERO).is_none());
-        assert!(finish(&record).is_empty());
-        begin(&record, session(), false);
-        record.end(Order::Close(session(), CloseReason::Closed));
-        assert!(!record.answer(b"x"));
-        assert!(!record.answer_prefixed([0; 8], 4, b"x"));
-        assert!(!record.answer_shared(Bytes::from_static(b"x")));
-        let commands = finish(&record);
-        assert_eq!((commands.wishes.len(), commands.page.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_timer_that_was_started_anew_or_cancelled_is_stale_when_it_fires() {
-        let record = record();
-        begin(&record, session(), false);
-        let id = record.set_timer(Duration::ZERO).unwrap();
-        let first = LaneTimer { id, start: 0 };
-        assert!(record.is_due(first) && record.reset_timer(id, Duration::ZERO));
-        assert!(!record.is_due(first));
-        record.settle(first);
-        let second = LaneTimer { id, start: 1 };
-        assert!(record.is_due(second), "what is stale settles nothing");
-        record.settle(second);
-        assert!(!record.reset_timer(id, Duration::ZERO) && !record.cancel_timer(id));
-        let other = record.set_timer(Duration::ZERO).unwrap();
-        assert!(record.cancel_timer(other) && !record.cancel_timer(other));
-        assert!(!record.is_due(LaneTimer { id: other, start: 0 }));
-    }
-
-    #[test]
-    fn what_is_taken_out_in_mid_run_counts_as_queued_and_the_rest_goes_on() {
-        let (record, me) = (record(), session());
-        begin(&record, me, false);
-        assert!(record.take_commands().is_none(), "nothing was asked for");
-        assert!(record.answer(b"abc"));
-        let taken = record.take_commands().unwrap();
-        assert_eq!(played(&taken), [(me, b"abc".to_vec())]);
-        assert!(record.answer(b"de"));
-        assert_eq!(record.queued_bytes(), 5);
-        assert_eq!(played(&finish(&record)), [(me, b"de".to_vec())]);
-    }
-}
+mod tests;

@@ -28,11 +28,12 @@ pub struct Ended {
 
 /// Every topology, with every trigger.
 pub fn every_way() -> Vec<Vec<&'static str>> {
-    let topologies: [&[&str]; 4] = [
+    let topologies: [&[&str]; 5] = [
         &["--topology", "single"],
         &["--topology", "multi", "--reactors", "2", "--accept", "handoff"],
         &["--topology", "multi", "--reactors", "2", "--accept", "reuseport"],
         &["--topology", "workers", "--workers", "2"],
+        &["--topology", "workers", "--workers", "2", "--reactors", "2"],
     ];
     let triggers: [&[&str]; 2] = [&["--trigger", "level"], &["--trigger", "edge"]];
     let ways =

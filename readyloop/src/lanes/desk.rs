@@ -147,12 +147,12 @@ fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: 
             sessions.order(order, id);
         }
         Wish::Broadcast(group, bytes) => {
-            sessions.broadcast(&group, &bytes, id, Sessions::order);
+            sessions.broadcast_here(&group, bytes, id);
         }
         Wish::SetTimer(timer, after) => timers.set(sessions, id, timer, after),
         Wish::CancelTimer(timer) => timers.cancel(sessions, id, timer),
         Wish::Connect(name, route, timeout) => sessions.dial_named(name, route, timeout),
-        Wish::WaitForRoom => sessions.wait_for_room(id),
+        Wish::WaitForRoom(reactor) => sessions.wait_for_room(id, reactor),
         Wish::Kill(reason) => {
             sessions.kill(id, reason);
         }

@@ -1,4 +1,4 @@
-//! The worker pool, seen from the reactor: what would be told to a handler goes onto the session's
+//! The worker pool, seen from a reactor: what would be told to a handler goes onto the session's
 //! lane instead, and what handlers have asked for comes home as one mail for each run.
 //!
 //! The reactor accepts, reads, frames, limits and refuses; bad input never costs a worker. While a
@@ -19,7 +19,9 @@ mod worker;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::asker::Inboxes;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
@@ -45,13 +47,18 @@ use lane::{Batch, Event, Lane};
 use stall::{Post, Watch};
 pub use worker::Worker;
 
-/// What the reactor and its workers share.
+/// A lane on its way home, and how many of its reactor's letters come before it.
+type Homing<H> = (u64, Box<Lane<H>>);
+
+/// What reactors and their workers share.
 pub struct Shared<H: Handler> {
     crew: Crew<Box<Lane<H>>>,
-    /// Where lanes come home, each behind so many of all the letters.
-    home: Mailbox<(u64, Box<Lane<H>>)>,
-    /// The reactor's letters: of these, and of what a lane brings home, nothing overtakes anything.
-    letters: Arc<Mailbox<Letter>>,
+    /// Where the lanes of each reactor come home, each behind so many of all its letters.
+    homes: Box<[Mailbox<Homing<H>>]>,
+    /// The reactors' letters: of these, and of what a lane brings home, nothing overtakes anything.
+    inboxes: Inboxes,
+    /// Reactors that have not ended.
+    reactors_left: AtomicUsize,
     /// What each worker is busy with.
     posts: Box<[Post]>,
     census: Arc<Census>,
@@ -63,8 +70,10 @@ pub struct Shared<H: Handler> {
 /// The lanes of a reactor's sessions.
 pub struct Lanes<H: Handler> {
     shared: Arc<Shared<H>>,
+    /// The number of the reactor.
+    reactor: usize,
     /// Lanes that are home, and not looked at yet.
-    inbox: VecDeque<(u64, Box<Lane<H>>)>,
+    inbox: VecDeque<Homing<H>>,
     /// Sessions that have something to send on their lane.
     listed: Vec<SessionId>,
     /// Lanes that leave together.
@@ -84,26 +93,35 @@ pub struct Lanes<H: Handler> {
 const SPARE_KEPT: usize = 128;
 
 impl<H: Handler> Lanes<H> {
-    /// Lanes for a reactor that reads these letters, and this many workers.
-    pub(crate) fn new(
+    /// Lanes for each of the reactors that have these inboxes, and this many workers in common.
+    pub(crate) fn several(
         workers: usize,
-        letters: Arc<Mailbox<Letter>>,
+        inboxes: Inboxes,
         census: Arc<Census>,
         limits: &Limits,
         report: Report,
-    ) -> Lanes<H> {
+    ) -> Vec<Lanes<H>> {
+        let home = |inbox: &Arc<Mailbox<Letter>>| Mailbox::new(Load::MAX, inbox.bell().clone());
+        let reactors = inboxes.len();
         let shared = Shared {
             crew: Crew::default(),
-            home: Mailbox::new(Load::MAX, letters.bell().clone()),
-            letters,
+            homes: inboxes.iter().map(home).collect(),
+            inboxes,
+            reactors_left: AtomicUsize::new(reactors),
             posts: (0..workers).map(|_| Post::default()).collect(),
             census,
             limits: limits.clone(),
             frames_per_run: limits.lane_frames_per_run,
             report,
         };
+        let shared = Arc::new(shared);
+        (0..reactors).map(|reactor| Lanes::new(shared.clone(), reactor)).collect()
+    }
+
+    fn new(shared: Arc<Shared<H>>, reactor: usize) -> Lanes<H> {
+        let (limits, workers) = (&shared.limits, shared.posts.len());
         Lanes {
-            shared: Arc::new(shared),
+            reactor,
             inbox: VecDeque::new(),
             listed: Vec::new(),
             leaving: Vec::new(),
@@ -112,7 +130,8 @@ impl<H: Handler> Lanes<H> {
             timers: Timers::default(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
-            watch: Watch::new(workers, limits.stall_timeout),
+            watch: Watch::new(reactor as u8, workers, limits.stall_timeout),
+            shared,
         }
     }
 
@@ -435,7 +454,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     fn take_home(&mut self) {
-        self.shared.home.take(&mut self.inbox);
+        self.shared.homes[self.reactor].take(&mut self.inbox);
     }
 
     #[inline]
@@ -506,9 +525,11 @@ impl<H: Handler> Hosting for Lanes<H> {
 }
 
 impl<H: Handler> Drop for Lanes<H> {
-    /// Workers end when the reactor does.
+    /// Workers end when the last reactor does.
     fn drop(&mut self) {
-        self.shared.home.close();
-        self.shared.crew.dismiss();
+        self.shared.homes[self.reactor].close();
+        if self.shared.reactors_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.crew.dismiss();
+        }
     }
 }

@@ -34,6 +34,8 @@ impl Post {
 
 /// The reactor's eye on the posts.
 pub(crate) struct Watch {
+    /// Whose sessions are reported.
+    reactor: u8,
     interval: Duration,
     next: Option<Now>,
     /// What each post said at the last look.
@@ -43,8 +45,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(workers: usize, interval: Duration) -> Watch {
-        Watch { interval, next: None, seen: vec![0; workers], reported: vec![0; workers] }
+    pub(crate) fn new(reactor: u8, workers: usize, interval: Duration) -> Watch {
+        Watch { reactor, interval, next: None, seen: vec![0; workers], reported: vec![0; workers] }
     }
 
     /// Lanes have left.
@@ -76,7 +78,7 @@ impl Watch {
             if is_same && runs != self.reported[worker] {
                 let id = SessionId::from_bits(post.id.load(Ordering::Acquire));
                 // A run that began during this look has left its own name, and nobody is stalled.
-                if post.runs.load(Ordering::Relaxed) == runs {
+                if post.runs.load(Ordering::Relaxed) == runs && id.reactor() == self.reactor {
                     self.reported[worker] = runs;
                     report(Incident::Stalled { id, worker, at_least: self.interval });
                 }
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn a_run_is_reported_once_when_it_has_lasted_a_whole_interval() {
         let posts = [Post::default(), Post::default()];
-        let mut watch = Watch::new(2, Duration::from_secs(1));
+        let mut watch = Watch::new(0, 2, Duration::from_secs(1));
         let seen = RefCell::new(Vec::new());
         let report = |incident| match incident {
             Incident::Stalled { id, worker, .. } => seen.borrow_mut().push((id, worker)),

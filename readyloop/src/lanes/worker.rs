@@ -18,7 +18,7 @@ use crate::host::{News, tell};
 use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::letter::Letter;
-use crate::mailbox::{Mailbox, Refused};
+use crate::mailbox::Refused;
 use crate::order::Order;
 use crate::record::Record;
 use crate::report::Report;
@@ -29,45 +29,57 @@ use super::lane::{Batch, Event, Lane, Stage, Task};
 /// What the worker's callbacks ask for: written down where their contexts and their `Remote`s find it.
 struct Asking {
     record: Record,
-    letters: Arc<Mailbox<Letter>>,
+    inboxes: Inboxes,
 }
 
 impl Asker for Asking {
     fn post_so_far(&self, inboxes: &Inboxes, reactor: usize) {
-        if !self.is_ours(&inboxes[reactor]) {
+        if !self.is_ours(inboxes) {
             return;
         }
-        if let Some(commands) = self.record.take_commands() {
-            let letter = Letter::Commands(self.record.serving(), commands);
+        let so_far = if reactor == self.record.home() as usize {
+            let commands = self.record.take_commands();
+            commands.map(|commands| Letter::Commands(self.record.serving(), commands))
+        } else {
+            self.record.take_foreign(Some(reactor as u8)).map(|(_, orders)| Letter::Orders(orders))
+        };
+        if let Some(letter) = so_far {
             // Of a reactor that has ended, all sessions are dead.
-            let _ended = self.post_beyond(letter);
+            let _ended = self.post_beyond(reactor, letter);
         }
     }
 
     fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
-        let inbox = &inboxes[reactor];
         self.post_so_far(inboxes, reactor);
-        if self.is_ours(inbox) && self.record.may_be_late() {
-            return self.post_beyond(letter).map_err(|_| Refused::Stopped);
+        if self.is_ours(inboxes) && self.record.may_be_late() {
+            return self.post_beyond(reactor, letter).map_err(|_| Refused::Stopped);
         }
         let load = letter.load();
-        inbox.post(letter, load).map_err(|(_, refused)| refused)
+        inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused)
     }
 }
 
 impl Asking {
-    fn is_ours(&self, inbox: &Arc<Mailbox<Letter>>) -> bool {
-        Arc::ptr_eq(inbox, &self.letters)
+    fn is_ours(&self, inboxes: &Inboxes) -> bool {
+        Arc::ptr_eq(inboxes, &self.inboxes)
     }
 
-    /// Posts to the reactor whether its inbox has room or not; if it has none, the session that is served
+    /// Posts to a reactor whether its inbox has room or not; if it has none, the session that is served
     /// waits until it has.
-    fn post_beyond(&self, letter: Letter) -> Result<(), Letter> {
+    fn post_beyond(&self, reactor: usize, letter: Letter) -> Result<(), Letter> {
         let load = letter.load();
-        if !self.letters.post_beyond(letter, load)? {
-            self.record.wait_for_room(load);
+        if !self.inboxes[reactor].post_beyond(letter, load)? {
+            self.record.wait_for_room(reactor as u8, load);
         }
         Ok(())
+    }
+
+    /// Posts what the run has asked of other reactors than its own.
+    #[cold]
+    fn post_foreign(&self) {
+        while let Some((reactor, orders)) = self.record.take_foreign(None) {
+            let _ended = self.post_beyond(reactor as usize, Letter::Orders(orders));
+        }
     }
 }
 
@@ -85,8 +97,9 @@ impl<H: Handler> Worker<H> {
     /// `on_start` is called here.
     pub fn new(shared: Arc<Shared<H>>, number: usize, handler: H) -> Worker<H> {
         let report = shared.report.clone();
-        let record = Record::new(shared.census.clone(), &shared.limits);
-        let asking = Rc::new(Asking { record, letters: shared.letters.clone() });
+        let inboxes = shared.inboxes.clone();
+        let record = Record::new(inboxes.len() as u8, shared.census.clone(), &shared.limits);
+        let asking = Rc::new(Asking { record, inboxes });
         let mut worker = Worker { handler, asking, number, shared, report };
         worker.start();
         worker
@@ -123,6 +136,7 @@ impl<H: Handler> Worker<H> {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(start)) {
             self.panicked(SessionId::NONE, panic);
         }
+        self.asking.post_foreign();
         self.asking.record.finish(&mut batch.run);
         lane.batch = Some(batch);
         self.send_home(lane);
@@ -140,6 +154,9 @@ impl<H: Handler> Worker<H> {
             catch_unwind(AssertUnwindSafe(|| self.run_tasks(*name, stage, batch, end)))
         {
             self.panicked(*name, panic);
+        }
+        if self.asking.record.has_foreign() {
+            self.asking.post_foreign();
         }
         if self.asking.record.finish(&mut batch.run) {
             stage.end();
@@ -263,10 +280,11 @@ impl<H: Handler> Worker<H> {
 
     #[inline(always)]
     fn send_home(&mut self, lane: Box<Lane<H>>) {
+        let reactor = lane.name.reactor() as usize;
         // Behind all letters that were posted so far, and before all those that are posted from now on.
-        let behind = self.shared.letters.posted();
+        let behind = self.shared.inboxes[reactor].posted();
         // Not bounded: there is one lane for each session, and sessions are. A reactor that has
         // ended needs no lanes.
-        let _ended = self.shared.home.post_always((behind, lane)).is_err();
+        let _ended = self.shared.homes[reactor].post_always((behind, lane)).is_err();
     }
 }

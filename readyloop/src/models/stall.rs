@@ -38,7 +38,7 @@ fn a_stall_is_reported_with_its_own_session() {
             })
         };
         let second = Duration::from_secs(1);
-        let mut watch = Watch::new(1, second);
+        let mut watch = Watch::new(0, 1, second);
         watch.begin(Now::ZERO);
         watch.check(Now::ZERO + second, true, &posts, &|_| panic!("it may have begun just now"));
         let in_time = next_begun.load(Ordering::SeqCst);

@@ -105,7 +105,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn join(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
-        let reactor = if id.reactor() == SessionId::NAMED_AHEAD { 0 } else { id.reactor() };
+        let reactor = id.reactor();
         // A broadcast goes only to reactors with members, and may be posted before this is read.
         group.joined(reactor);
         let outcome = self.order(Order::JoinCounted(id, group.clone()));
@@ -211,8 +211,7 @@ impl Remote {
     }
 
     fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {
-        // Only a server with one reactor has sessions that were named ahead.
-        let number = if reactor == SessionId::NAMED_AHEAD { 0 } else { reactor as usize };
+        let number = reactor as usize;
         let inbox = self.letters.get(number).ok_or(Refused::Stopped)?;
         if let Some(asker) = asker::current() {
             return asker.post(&self.letters, number, letter);

@@ -105,11 +105,11 @@ impl<K: Kernel> Setup<K> {
         }
     }
 
-    /// Lanes on which this reactor's sessions come to this many workers: its host, instead of a
-    /// handler.
-    pub fn lanes<H: Handler>(&self, workers: usize) -> Lanes<H> {
-        let home = self.remote.letters(self.number).clone();
-        Lanes::new(workers, home, self.census.clone(), &self.limits, self.report.clone())
+    /// Lanes on which the sessions of this server's reactors come to this many workers: for each reactor
+    /// its host, instead of a handler.
+    pub fn lanes<H: Handler>(&self, workers: usize) -> Vec<Lanes<H>> {
+        let inboxes = self.remote.inboxes().clone();
+        Lanes::several(workers, inboxes, self.census.clone(), &self.limits, self.report.clone())
     }
 
     /// The handle by which other threads reach the server.

@@ -52,13 +52,18 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             return;
         }
         self.stage = Stage::Draining(self.now() + self.limits.drain_timeout);
-        self.sessions.census().stop_dialling();
+        self.stop_dialling();
         self.listeners.close(&mut self.kernel, &mut self.sessions.stats);
         let sessions = self.sessions.len();
         self.report.tell(Incident::Draining { sessions }, self.now());
         for id in self.sessions.ids() {
             self.refuse(id, CloseReason::Stopped);
         }
+    }
+
+    fn stop_dialling(&mut self) {
+        self.sessions.drains = true;
+        self.sessions.census().stop_dialling();
     }
 
     /// Cuts off whoever is left.
@@ -95,7 +100,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// The poller has failed: no more callers, no more mail, and no session lives on.
     #[cold]
     pub(super) fn fail(&mut self, errno: Errno) {
-        self.sessions.census().stop_dialling();
+        self.stop_dialling();
         self.listeners.close(&mut self.kernel, &mut self.sessions.stats);
         self.close_mailboxes();
         self.stage = Stage::Failed(errno);

@@ -22,7 +22,7 @@ use crate::sys::{
 
 use multi::Multi;
 pub use topology::{Accepting, Topology};
-use workers::Workers;
+use workers::{Reactors, Workers};
 
 /// A server's settings, on their way to a [`Server`].
 pub struct Builder {
@@ -96,7 +96,7 @@ impl Server {
         match &self.plan {
             Plan::Single { setup, .. } => setup.remote(),
             Plan::Multi(multi) => multi.remote(),
-            Plan::Workers(workers) => workers.setup.remote(),
+            Plan::Workers(workers) => workers.remote(),
         }
     }
 
@@ -123,7 +123,11 @@ impl Server {
                 (self.ready)();
                 reactor.run()
             }
-            Plan::Multi(multi) => multi.run(&handler, self.ready),
+            Plan::Multi(multi) => {
+                let handler = &handler;
+                let hosts = (0..multi.count()).map(|number| move || handler(number)).collect();
+                multi.run(hosts, self.ready)
+            }
             Plan::Workers(workers) => workers.run(&handler, self.ready),
         }
     }
@@ -257,13 +261,18 @@ impl Builder {
                 let (kernel, setup, addresses) = one_reactor(&settings, limits)?;
                 (Plan::Single { kernel, setup, pin: settings.pin }, addresses)
             }
-            Topology::Workers { workers } => {
+            Topology::Workers { workers, reactors: 1, .. } => {
                 let (kernel, setup, addresses) = one_reactor(&settings, limits)?;
+                let (pin, reactors) = (settings.pin, Reactors::One(kernel, setup));
+                (Plan::Workers(Workers { reactors, count: workers, pin }), addresses)
+            }
+            Topology::Workers { workers, reactors, accept } => {
                 let pin = settings.pin;
-                (Plan::Workers(Workers { kernel, setup, count: workers, pin }), addresses)
+                let (multi, addresses) = Multi::bind(settings, &limits, reactors, accept)?;
+                let reactors = Reactors::Several(multi);
+                (Plan::Workers(Workers { reactors, count: workers, pin }), addresses)
             }
             Topology::Multi { reactors, accept } => {
-                settings.listen_options.reuse_port |= matches!(accept, Accepting::ReusePort(_));
                 let (multi, addresses) = Multi::bind(settings, &limits, reactors, accept)?;
                 (Plan::Multi(multi), addresses)
             }

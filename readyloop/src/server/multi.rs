@@ -12,6 +12,8 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use crate::address::Address;
 use crate::error::Result;
 use crate::handler::Handler;
+use crate::host::Host;
+use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::reactor::{Acceptor, AcceptorSetup, Reactor, Remote, Setup};
 use crate::sys::{FdTables, Linux, Listener, Reserve, Waker};
@@ -36,11 +38,12 @@ pub(super) struct Multi {
 impl Multi {
     /// Takes the addresses, and listens there unless every reactor will.
     pub(super) fn bind(
-        settings: Settings,
+        mut settings: Settings,
         limits: &Limits,
         count: usize,
         accept: Accepting,
     ) -> Result<(Multi, Vec<Address>)> {
+        settings.listen_options.reuse_port |= matches!(accept, Accepting::ReusePort(_));
         let kernel = settings.kernel()?;
         let wakers = (0..count).map(|_| Waker::new().map(Arc::new)).collect::<Result<Vec<_>>>()?;
         let known: Vec<Arc<dyn Wake>> = wakers.iter().map(|waker| waker.clone() as _).collect();
@@ -77,23 +80,32 @@ impl Multi {
         self.remote.clone()
     }
 
-    /// Serves until it is stopped; joins every thread, also when one of them could not begin or
-    /// could not go on.
-    pub(super) fn run<H: Handler>(
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.reactors.len()
+    }
+
+    /// Lanes to this many workers, for each reactor.
+    pub(super) fn lanes<H: Handler>(&self, workers: usize) -> Vec<Lanes<H>> {
+        self.reactors.first().map_or(Vec::new(), |(_, setup)| setup.lanes(workers))
+    }
+
+    /// Serves until it is stopped, each reactor with what its host is made by, on its thread; joins every
+    /// thread, also when one of them could not begin or could not go on.
+    pub(super) fn run<H: Host, F: FnOnce() -> H + Send>(
         self,
-        handler: &(impl Fn(usize) -> H + Sync),
+        hosts: Vec<F>,
         ready: OnReady,
     ) -> Result<()> {
         let Multi { settings, fd_tables, listen, reserved, reactors, acceptor, .. } = self;
         let pinning = Pinning::asked(settings.pin)?;
         let (settings, reserve) = (&settings, acceptor.0.reserve());
-        let begin =
-            Begin { settings, pinning: &pinning, fd_tables, reserve, listen: &listen, handler };
+        let begin = Begin { settings, pinning: &pinning, fd_tables, reserve, listen: &listen };
         thread::scope(|scope| {
             let mut acceptor = Acceptor::new(acceptor.0, acceptor.1)?;
-            let threads = reactors.into_iter().enumerate();
+            let threads = reactors.into_iter().zip(hosts).enumerate();
             let threads: Result<Vec<Running<'_>>> = threads
-                .map(|(number, (waker, setup))| begin.spawn(scope, number, waker, setup))
+                .map(|(number, (reactor, host))| begin.spawn(scope, number, reactor, host))
                 .collect();
             // What has been begun is ended by the acceptor's drop, and joined by the scope.
             let (threads, ready_signals): (Vec<_>, Vec<_>) = threads?.into_iter().unzip();
@@ -117,7 +129,7 @@ impl Multi {
 type Running<'scope> = (ScopedJoinHandle<'scope, Result<()>>, Receiver<()>);
 
 /// What every reactor's thread begins with.
-struct Begin<'env, F> {
+struct Begin<'env> {
     settings: &'env Arc<Settings>,
     pinning: &'env Pinning,
     fd_tables: FdTables,
@@ -125,21 +137,17 @@ struct Begin<'env, F> {
     /// not be dropped in one of those, and this one outlives the threads.
     reserve: Arc<Reserve>,
     listen: &'env [Address],
-    handler: &'env F,
 }
 
-impl<'env, F> Begin<'env, F> {
-    fn spawn<'scope, H: Handler>(
+impl<'env> Begin<'env> {
+    fn spawn<'scope, H: Host>(
         &self,
         scope: &'scope Scope<'scope, 'env>,
         number: usize,
-        waker: Arc<Waker>,
-        mut setup: Setup<Linux>,
-    ) -> Result<Running<'scope>>
-    where
-        F: Fn(usize) -> H + Sync,
-    {
-        let Begin { settings, pinning, fd_tables, listen, handler, .. } = *self;
+        (waker, mut setup): (Arc<Waker>, Setup<Linux>),
+        host: impl FnOnce() -> H + Send + 'scope,
+    ) -> Result<Running<'scope>> {
+        let Begin { settings, pinning, fd_tables, listen, .. } = *self;
         let reserve = self.reserve.clone();
         let (began, is_ready): (Sender<()>, _) = channel();
         let run = move || {
@@ -147,7 +155,7 @@ impl<'env, F> Begin<'env, F> {
             let _pinned = pinning.pin(number)?;
             let kernel = settings.kernel_with(waker, reserve)?;
             setup.listeners = settings.listen_to(listen)?;
-            let mut reactor = Reactor::new(kernel, setup, handler(number))?;
+            let mut reactor = Reactor::new(kernel, setup, host())?;
             let _nobody_waits = began.send(());
             reactor.run()
         };

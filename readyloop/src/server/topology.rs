@@ -12,7 +12,7 @@ use crate::sys::FdTables;
 /// ```text
 /// single    [ accept · wait → recv → frame → handle → send → flush ]                 one thread
 /// multi     [ accept ] ─socket→ [ wait → recv → frame → handle → send → flush ] × N   crosses once, at birth
-/// workers   [ accept · wait → recv → frame ] ─lane→ [ handle ] ─mail→ [ send → flush ] crosses twice per batch
+/// workers   [ accept · wait → recv → frame ] ─lane→ [ handle ] × W ─mail→ [ send → flush ]  crosses twice per batch
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Topology {
@@ -26,12 +26,16 @@ pub enum Topology {
         /// How callers come to them.
         accept: Accepting,
     },
-    /// One reactor, on the thread that runs the server, and a pool of workers that run handlers:
-    /// a session whose frames cost much delays no other. One worker at a time has a session, and
-    /// takes its frames in their order.
+    /// Reactors, and a pool of workers that run handlers: a session whose frames cost much delays no
+    /// other. One worker at a time has a session, and takes its frames in their order. One reactor runs on
+    /// the thread that runs the server; several are as in `Multi`, and share the pool.
     Workers {
         /// How many, 1 to 1,024.
         workers: usize,
+        /// How many of these, 1 to 255.
+        reactors: usize,
+        /// How callers come to them, if they are several.
+        accept: Accepting,
     },
 }
 
@@ -57,21 +61,26 @@ impl Topology {
         Topology::Multi { reactors, accept: Accepting::default() }
     }
 
-    /// This many workers.
+    /// One reactor, and this many workers.
     pub fn workers(workers: usize) -> Topology {
-        Topology::Workers { workers }
+        Topology::Workers { workers, reactors: 1, accept: Accepting::default() }
     }
 
     pub(super) fn check(self) -> Result<()> {
-        match self {
-            Topology::Multi { reactors, .. } if !(1..=REACTORS_MAX).contains(&reactors) => Err(
-                Error::settings(format!("{reactors} reactors cannot be; 1 to {REACTORS_MAX} can")),
-            ),
-            Topology::Workers { workers } if !(1..=WORKERS_MAX).contains(&workers) => {
-                Err(Error::settings(format!("{workers} workers cannot be; 1 to {WORKERS_MAX} can")))
+        let (reactors, workers) = match self {
+            Topology::Single => (1, 1),
+            Topology::Multi { reactors, .. } => (reactors, 1),
+            Topology::Workers { workers, reactors, .. } => (reactors, workers),
+        };
+        for (what, count, most) in
+            [("reactors", reactors, REACTORS_MAX), ("workers", workers, WORKERS_MAX)]
+        {
+            if !(1..=most).contains(&count) {
+                let why = format!("{count} {what} cannot be; 1 to {most} can");
+                return Err(Error::settings(why));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 

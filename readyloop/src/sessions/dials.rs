@@ -23,7 +23,8 @@ impl Sessions {
     pub fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) {
         let id = self.begin_dial(route, timeout);
         self.names.give(name, id);
-        if self.census.is_stopping() {
+        // It was asked for before any reactor had heard of a stop.
+        if self.drains {
             self.kill(id, CloseReason::Stopped);
         }
     }

@@ -46,7 +46,7 @@ impl Sessions {
     }
 
     /// Sends to all members of a group, wherever they live: one mail for each reactor that has any.
-    /// The sender is held if slow members must catch up first. `order` is how each reactor is told.
+    /// `order` is how each reactor is told.
     pub fn broadcast(
         &mut self,
         group: &Group,
@@ -60,6 +60,19 @@ impl Sessions {
                 let _counted_if_refused = order(self, one, by);
             }
         }
+        self.wait_for_slow(group, by);
+    }
+
+    /// Sends to all members of a group on this reactor; whoever sends is elsewhere, and has told the others.
+    pub fn broadcast_here(&mut self, group: &Group, bytes: Bytes, by: SessionId) {
+        if group.is_on(self.reactor) {
+            self.deliver(group, bytes);
+        }
+        self.wait_for_slow(group, by);
+    }
+
+    /// The sender is held if slow members must catch up first.
+    fn wait_for_slow(&mut self, group: &Group, by: SessionId) {
         if self.get(by).is_some() && group.wait(by) {
             self.hold(by, Holds::GROUP);
         }

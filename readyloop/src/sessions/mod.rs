@@ -87,6 +87,8 @@ pub struct Sessions {
     pub refusal: Option<CloseReason>,
     /// Whether a handler asked the server to stop.
     pub stop: bool,
+    /// Whether the reactor has heard of a stop: no dial begins any more.
+    pub drains: bool,
 }
 
 /// Whose timer this is.
@@ -148,6 +150,7 @@ impl Sessions {
             stats: Stats::default(),
             refusal: None,
             stop: false,
+            drains: false,
         }
     }
 

@@ -23,7 +23,7 @@ impl Sessions {
 
     /// Whether the sessions of the reactor with this number are ours.
     pub(super) fn is_own(&self, reactor: u8) -> bool {
-        reactor == self.reactor || reactor == SessionId::NAMED_AHEAD
+        reactor == self.reactor
     }
 
     /// Puts an order into an outbox.
@@ -118,9 +118,9 @@ impl Sessions {
         }
     }
 
-    /// A handler elsewhere has filled this reactor's inbox on behalf of `id`.
-    pub fn wait_for_room(&mut self, id: SessionId) {
-        self.outboxes.wait_for_own(id);
+    /// A handler elsewhere has filled a reactor's inbox on behalf of `id`.
+    pub fn wait_for_room(&mut self, id: SessionId, reactor: u8) {
+        self.outboxes.wait_for(reactor as usize, id);
         self.hold(id, Holds::OUTBOX);
     }
 }

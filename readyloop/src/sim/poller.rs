@@ -33,6 +33,8 @@ pub(super) struct Poller {
     /// The last wait was willing to sleep and found nothing, and no wait of another kernel has
     /// found anything since.
     pub(super) idle: bool,
+    /// It has waited before: somebody turns.
+    pub(super) waited: bool,
     /// A wait is interrupted by the test, which lets others act.
     pub(super) asleep: bool,
     /// When the timeout of the last wait ends, if nothing else ended that wait.
@@ -67,6 +69,12 @@ impl Wake for Bell {
 }
 
 impl Poller {
+    /// Whether nobody knows yet how long its next wait is to be: while somebody is at work, no sleep of
+    /// another kernel lets time pass.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.waited && !self.idle && !self.asleep && self.due.is_none()
+    }
+
     pub(super) fn calls(&self) -> Calls {
         Calls { wakes: self.bell.rings.load(Ordering::Relaxed), ..self.counts }
     }

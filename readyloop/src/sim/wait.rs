@@ -43,6 +43,7 @@ impl World {
         let poller = &mut self.pollers[kernel];
         assert!(!poller.asleep, "kernel {kernel} waits inside of its own wait");
         poller.ready.clear();
+        poller.waited = true;
         poller.idle = false;
         poller.due = due;
         if self.chance(|faults| faults.interrupted) {
@@ -94,7 +95,7 @@ impl World {
         self.pollers[kernel].idle = true;
         if due.is_none() {
             self.pollers[kernel].counts.asleep += 1;
-        } else if !self.held {
+        } else if !self.held && !self.kernels().any(|poller| poller.is_at_work()) {
             // Not past the moment at which another thread would have gone on; that one is to come
             // before this one sleeps again.
             let dues = self.kernels().filter_map(|poller| poller.due);

@@ -64,7 +64,7 @@ fn every_thread_that_serves_has_a_cpu_of_its_own() {
 
 #[test]
 fn the_thread_that_ran_a_server_may_use_its_cpus_again() {
-    for topology in [Topology::Single, HANDOFF, PER_REACTOR, WORKERS] {
+    for topology in [Topology::Single, HANDOFF, PER_REACTOR, WORKERS, POOL] {
         spawn(move || {
             let before = allowed();
             run_pinned(topology);
@@ -77,7 +77,7 @@ fn the_thread_that_ran_a_server_may_use_its_cpus_again() {
 
 #[test]
 fn the_thread_that_ran_a_server_may_use_its_cpus_again_when_that_panicked() {
-    for topology in [Topology::Single, HANDOFF, WORKERS] {
+    for topology in [Topology::Single, HANDOFF, WORKERS, POOL] {
         spawn(move || {
             let before = allowed();
             let builder = Server::builder().listen("127.0.0.1:0").topology(topology).pin(true);

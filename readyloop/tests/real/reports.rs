@@ -8,7 +8,7 @@ use std::thread::spawn;
 use readyloop::{Context, Handler, Incident, LengthPrefixed, Peer, Server, Topology};
 
 use super::running::{
-    FRAMING, HANDOFF, PER_REACTOR, SHARED, SOON, WORKERS, assert_echoes, framed, tcp,
+    FRAMING, HANDOFF, PER_REACTOR, POOL, SHARED, SOON, WORKERS, assert_echoes, framed, tcp,
 };
 
 /// Answers each frame with itself, but for a bomb.
@@ -30,7 +30,7 @@ impl Handler for Clumsy {
 
 #[test]
 fn a_hook_that_panics_hinders_no_session_and_no_stop() {
-    for topology in [Topology::Single, HANDOFF, SHARED, PER_REACTOR, WORKERS] {
+    for topology in [Topology::Single, HANDOFF, SHARED, PER_REACTOR, WORKERS, POOL] {
         println!("{topology:?}");
         let builder = Server::builder().listen("127.0.0.1:0").topology(topology);
         let (told, incidents) = channel();

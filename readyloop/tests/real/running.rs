@@ -26,9 +26,13 @@ pub const PER_REACTOR: Topology = {
     Topology::Multi { reactors: 3, accept: Accepting::ReusePort(tables) }
 };
 
-pub const WORKERS: Topology = Topology::Workers { workers: 2 };
+pub const WORKERS: Topology =
+    Topology::Workers { workers: 2, reactors: 1, accept: Accepting::Handoff(Balance::RoundRobin) };
 
-pub const COMBINATIONS: [How; 12] = [
+pub const POOL: Topology =
+    Topology::Workers { workers: 2, reactors: 2, accept: Accepting::Handoff(Balance::RoundRobin) };
+
+pub const COMBINATIONS: [How; 14] = [
     (Topology::Single, Poller::Epoll, Trigger::Level),
     (Topology::Single, Poller::Epoll, Trigger::Edge),
     (Topology::Single, Poller::Poll, Trigger::Level),
@@ -41,6 +45,8 @@ pub const COMBINATIONS: [How; 12] = [
     (WORKERS, Poller::Epoll, Trigger::Level),
     (WORKERS, Poller::Epoll, Trigger::Edge),
     (WORKERS, Poller::Poll, Trigger::Level),
+    (POOL, Poller::Epoll, Trigger::Level),
+    (POOL, Poller::Epoll, Trigger::Edge),
 ];
 
 pub const SOON: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use readyloop::{Server, SocketOptions, Topology};
 
 use super::running::*;
 
-const TOPOLOGIES: [Topology; 5] = [Topology::Single, HANDOFF, SHARED, PER_REACTOR, WORKERS];
+const TOPOLOGIES: [Topology; 6] = [Topology::Single, HANDOFF, SHARED, PER_REACTOR, WORKERS, POOL];
 
 /// How long the kernel waits before it asks the peer of the open socket with these ports whether it
 /// is there: `None` if it never asks.

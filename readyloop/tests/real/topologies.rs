@@ -264,10 +264,9 @@ fn hear(client: &TcpStream, count: u32, senders: usize) {
 fn reactors_that_broadcast_to_each_other_at_full_speed_lose_nothing_and_never_lock() {
     const CLIENTS: usize = 6;
     const FRAMES: u32 = 2_000;
-    for topology in [Topology::Single, HANDOFF, PER_REACTOR, WORKERS] {
+    for topology in [Topology::Single, HANDOFF, PER_REACTOR, WORKERS, POOL] {
         println!("{topology:?}");
-        // Whoever orders while a reactor is behind is held after that one order. All senders may be
-        // on one reactor: the kernel spreads them as it likes.
+        // Whoever orders while a reactor is behind is held after that one order.
         let limits = Limits { mailbox_mails_max: CLIENTS, mails_per_turn: 1, ..Limits::default() };
         let builder = Server::builder().listen("127.0.0.1:0").topology(topology).limits(limits);
         let server = builder.bind().unwrap();

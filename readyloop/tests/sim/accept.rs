@@ -221,7 +221,9 @@ fn a_reactor_does_not_sleep_while_there_is_room_for_who_waits() {
 #[test]
 fn who_comes_back_at_once_is_let_in_on_every_topology_and_whatever_the_seed() {
     let round_robin = Balance::RoundRobin;
-    for plan in [Plan::Handoff(2, round_robin), Plan::ReusePort(2), Plan::Workers(2)] {
+    for plan in
+        [Plan::Handoff(2, round_robin), Plan::ReusePort(2), Plan::Workers(2), Plan::Pool(2, 2)]
+    {
         for (seed, trigger) in (0..50).flat_map(|seed| BOTH.map(|trigger| (seed, trigger))) {
             for (limits, end) in one_session().into_iter().zip(ends()) {
                 let mut town = Town::new(seed, plan, trigger, Faults::none(), &limits, echo);
@@ -360,7 +362,12 @@ fn a_session_that_lingers_counts_until_its_peer_has_finished() {
 
 #[test]
 fn a_stop_hangs_up_on_those_who_wait() {
-    let plans = [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
+    let plans = [
+        Plan::Handoff(2, Balance::RoundRobin),
+        Plan::ReusePort(2),
+        Plan::Workers(2),
+        Plan::Pool(2, 2),
+    ];
     for (plan, trigger) in plans.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger))) {
         for limits in one_session() {
             let mut town = Town::new(1, plan, trigger, Faults::none(), &limits, echo);

@@ -14,8 +14,13 @@ use readyloop::{Acceptor, Address, Balance, CloseReason, Errno, Limits, Reactor,
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, Probe, React, echo, echo_and, framed};
 
-const PLANS: [Plan; 4] =
-    [Plan::Single, Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
+const PLANS: [Plan; 5] = [
+    Plan::Single,
+    Plan::Handoff(2, Balance::RoundRobin),
+    Plan::ReusePort(2),
+    Plan::Workers(2),
+    Plan::Pool(2, 2),
+];
 
 fn every_way() -> impl Iterator<Item = (Plan, Trigger)> {
     PLANS.into_iter().flat_map(|plan| BOTH.map(|trigger| (plan, trigger)))

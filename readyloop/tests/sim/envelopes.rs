@@ -18,8 +18,8 @@ static BARS: Envelope = Envelope {
     farewell: b"|bye|",
 };
 
-const PLANS: [Plan; 3] =
-    [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
+const PLANS: [Plan; 4] =
+    [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2), Plan::Pool(2, 2)];
 
 /// `wrap` puts the session into an envelope; everything else is said to the group, after answers of
 /// every kind.

@@ -66,18 +66,28 @@ fn server() -> React {
     })
 }
 
-fn live(seed: u64) {
-    let mut rng = Rng::new(seed);
-    let plan = match rng.below(4) {
+fn some_plan(rng: &mut Rng) -> Plan {
+    match rng.below(5) {
         0 => Plan::Single,
         1 => Plan::Handoff(1 + rng.below(3), Balance::LeastSessions),
         2 => Plan::ReusePort(1 + rng.below(3)),
+        3 => Plan::Pool(1 + rng.below(2), 1 + rng.below(3)),
         _ => Plan::Workers(1 + rng.below(3)),
-    };
+    }
+}
+
+fn live(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let plan = some_plan(&mut rng);
     let trigger = BOTH[rng.below(2)];
     let an_hour = Duration::from_secs(3_600);
-    let limits =
-        Limits { drain_timeout: an_hour, linger_timeout: an_hour, ..small_limits(&mut rng) };
+    // On a slow network a minute may pass before the last caller has said all of its own.
+    let limits = Limits {
+        preamble_timeout: an_hour,
+        drain_timeout: an_hour,
+        linger_timeout: an_hour,
+        ..small_limits(&mut rng)
+    };
     let mut town = Town::new(seed, plan, trigger, Faults::random(seed), &limits, server);
     // A thread with nothing to do would jump to the time at which a slow caller's is over.
     town.net.hold_clock(true);

@@ -9,8 +9,8 @@ use readyloop::{Balance, CloseReason, Errno, Incident, Limits, Report, Trigger};
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React, echo, echo_and, framed};
 
-const PLANS: [Plan; 3] =
-    [Plan::ReusePort(1), Plan::Handoff(2, Balance::RoundRobin), Plan::Workers(2)];
+const PLANS: [Plan; 4] =
+    [Plan::ReusePort(1), Plan::Handoff(2, Balance::RoundRobin), Plan::Workers(2), Plan::Pool(2, 2)];
 
 /// Panics at a frame that says so.
 fn clumsy() -> React {

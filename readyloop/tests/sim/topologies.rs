@@ -14,8 +14,8 @@ use super::world::{BOTH, Fact, React, framed};
 
 type Names = Rc<RefCell<Vec<SessionId>>>;
 
-const PLANS: [Plan; 3] =
-    [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
+const PLANS: [Plan; 4] =
+    [Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2), Plan::Pool(2, 2)];
 
 fn quiet(plan: Plan, trigger: Trigger, limits: &Limits, react: impl Fn() -> React) -> Town {
     Town::new(0, plan, trigger, Faults::none(), limits, react)

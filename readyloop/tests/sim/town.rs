@@ -1,7 +1,7 @@
 //! Several threads in one: the acceptor, the reactors and the workers of a server, whose steps are
 //! interleaved by the seed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use readyloop::kernel::Kernel;
@@ -20,14 +20,17 @@ pub enum Plan {
     Handoff(usize, Balance),
     ReusePort(usize),
     Workers(usize),
+    /// So many reactors, handed their callers, and so many workers that they have in common.
+    Pool(usize, usize),
 }
 
 /// One of each topology; the first one is a reactor alone.
-pub const EVERY_PLAN: [Plan; 4] = [
+pub const EVERY_PLAN: [Plan; 5] = [
     Plan::Handoff(1, Balance::RoundRobin),
     Plan::Handoff(2, Balance::RoundRobin),
     Plan::ReusePort(2),
     Plan::Workers(2),
+    Plan::Pool(2, 2),
 ];
 
 /// A thread, one step at a time.
@@ -65,6 +68,8 @@ pub struct Town {
     pub remote: Remote,
     threads: Vec<Option<Thread>>,
     workers: Workers,
+    /// A worker had something to do, in its turn or while a reactor slept.
+    worked: Rc<Cell<bool>>,
     /// How many listeners there are to call.
     pub listeners: usize,
     facts: Rc<RefCell<Vec<Fact>>>,
@@ -128,35 +133,14 @@ impl Town {
         let facts = Rc::new(RefCell::new(Vec::new()));
         let probe = || Probe::new(facts.clone(), react(), frame_bytes_max);
         let workers: Workers = Rc::default();
-        let (threads, remote, listeners) = match plan {
-            Plan::Single => {
-                let kernel = net.kernel();
-                let setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
-                let remote = setup.remote();
-                let reactor = Reactor::new(kernel, setup, probe()).unwrap();
-                (vec![Some(Thread::Reactor(reactor))], remote, 1)
-            }
-            Plan::Handoff(reactors, balance) => {
-                several(&net, limits, reactors, Some(balance), &probe, report)
-            }
-            Plan::ReusePort(reactors) => several(&net, limits, reactors, None, &probe, report),
-            Plan::Workers(count) => {
-                let kernel = net.kernel();
-                let mut setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
-                setup.report = report;
-                let (remote, lanes) = (setup.remote(), setup.lanes::<Probe>(count));
-                let worker = |number| Worker::new(lanes.shared(), number, probe());
-                workers.borrow_mut().extend((0..count).map(worker));
-                let reactor = Reactor::new(kernel, setup, lanes).unwrap();
-                (vec![Some(Thread::WithLanes(reactor))], remote, 1)
-            }
-        };
+        let (threads, remote, listeners) = begin(&net, plan, limits, &workers, &probe, report);
         let rng = Rng::new(seed ^ 0x70_77_6E);
         let town = Town {
             net,
             remote,
             threads,
             workers,
+            worked: Rc::default(),
             listeners,
             facts,
             ended: Stats::default(),
@@ -169,7 +153,8 @@ impl Town {
 
     /// While the reactor sleeps, a worker may be the one that has something to do.
     fn work_while_asleep(&self, seed: u64) {
-        let (workers, mut rng) = (self.workers.clone(), Rng::new(!seed));
+        let (workers, worked) = (self.workers.clone(), self.worked.clone());
+        let mut rng = Rng::new(!seed);
         self.net.while_asleep(move || {
             // From within a worker's own step nobody else is stepped.
             if let Ok(mut workers) = workers.try_borrow_mut()
@@ -177,7 +162,7 @@ impl Town {
                 && rng.below(2) == 0
             {
                 let some = rng.below(workers.len());
-                workers[some].step();
+                worked.set(workers[some].step() | worked.get());
             }
         });
     }
@@ -223,28 +208,25 @@ impl Town {
         self.step_of(some);
     }
 
-    /// Whether it was a worker that had something to do.
-    fn step_of(&mut self, nth: usize) -> bool {
+    fn step_of(&mut self, nth: usize) {
         if nth >= self.threads.len() {
-            return self.workers.borrow_mut()[nth - self.threads.len()].step();
+            let worked = self.workers.borrow_mut()[nth - self.threads.len()].step();
+            return self.worked.set(worked | self.worked.get());
         }
-        let Some(thread) = &mut self.threads[nth] else { return false };
+        let Some(thread) = &mut self.threads[nth] else { return };
         let goes_on = thread.step();
         assert!(goes_on.is_ok() || self.may_fail, "{goes_on:?}");
         if !goes_on.unwrap_or(false) {
             self.ended.add(thread.stats());
             self.threads[nth] = None;
         }
-        false
     }
 
-    /// One step of each, in any order; whether a worker had something to do.
-    fn round(&mut self) -> bool {
+    /// One step of each, in any order.
+    fn round(&mut self) {
         let mut order: Vec<usize> = (0..self.threads.len() + self.workers.borrow().len()).collect();
         self.rng.shuffle(&mut order);
-        let mut worked = false;
-        order.into_iter().for_each(|nth| worked |= self.step_of(nth));
-        worked
+        order.into_iter().for_each(|nth| self.step_of(nth));
     }
 
     /// Steps until nothing is left to do before the clock moves.
@@ -254,9 +236,9 @@ impl Town {
         // The net does not know what waits for a worker: twice, because a reactor's last step may
         // have sent a lane out.
         while idle < 2 {
-            let mut worked = false;
-            net.settle(100_000, || worked |= self.round());
-            idle = if worked { 0 } else { idle + 1 };
+            self.worked.set(false);
+            net.settle(100_000, || self.round());
+            idle = if self.worked.get() { 0 } else { idle + 1 };
         }
     }
 
@@ -310,13 +292,77 @@ impl Town {
     }
 }
 
-/// Reactors under an acceptor, which listens if there is a balance to keep.
+/// The threads of a plan but for its workers, the handle on their server, and how many listeners there are.
+fn begin(
+    net: &Net,
+    plan: Plan,
+    limits: &Limits,
+    workers: &Workers,
+    probe: &dyn Fn() -> Probe,
+    report: Report,
+) -> (Vec<Option<Thread>>, Remote, usize) {
+    match plan {
+        Plan::Single => {
+            let kernel = net.kernel();
+            let setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+            let remote = setup.remote();
+            let reactor = Reactor::new(kernel, setup, probe()).unwrap();
+            (vec![Some(Thread::Reactor(reactor))], remote, 1)
+        }
+        Plan::Handoff(reactors, balance) => {
+            several(net, limits, (reactors, Some(balance)), in_place(probe), report)
+        }
+        Plan::ReusePort(reactors) => {
+            several(net, limits, (reactors, None), in_place(probe), report)
+        }
+        Plan::Pool(reactors, count) => {
+            let way = (reactors, Some(Balance::RoundRobin));
+            several(net, limits, way, on_workers(count, workers, probe), report)
+        }
+        Plan::Workers(count) => {
+            let kernel = net.kernel();
+            let mut setup = Setup::new(&kernel, vec![net.listener()], limits.clone());
+            setup.report = report;
+            let remote = setup.remote();
+            let begin = on_workers(count, workers, probe);
+            (begin(vec![(kernel, setup)]).into_iter().map(Some).collect(), remote, 1)
+        }
+    }
+}
+
+/// Reactors, each with its kernel, that do not run yet.
+type Setups = Vec<(Sim, Setup<Sim>)>;
+
+/// Handlers run in place.
+fn in_place(probe: &dyn Fn() -> Probe) -> impl Fn(Setups) -> Vec<Thread> {
+    let begin = |(kernel, setup)| Thread::Reactor(Reactor::new(kernel, setup, probe()).unwrap());
+    move |setups| setups.into_iter().map(begin).collect()
+}
+
+/// Handlers run on so many workers.
+fn on_workers(
+    count: usize,
+    workers: &Workers,
+    probe: &dyn Fn() -> Probe,
+) -> impl Fn(Setups) -> Vec<Thread> {
+    move |setups| {
+        let lanes = setups[0].1.lanes::<Probe>(count);
+        let worker = |number| Worker::new(lanes[0].shared(), number, probe());
+        workers.borrow_mut().extend((0..count).map(worker));
+        let begin = |((kernel, setup), lanes)| {
+            Thread::WithLanes(Reactor::new(kernel, setup, lanes).unwrap())
+        };
+        setups.into_iter().zip(lanes).map(begin).collect()
+    }
+}
+
+/// Several reactors, and the acceptor that hands them their callers, if it does; how many listeners there
+/// are.
 fn several(
     net: &Net,
     limits: &Limits,
-    reactors: usize,
-    balance: Option<Balance>,
-    probe: &dyn Fn() -> Probe,
+    (reactors, balance): (usize, Option<Balance>),
+    begin: impl Fn(Setups) -> Vec<Thread>,
     report: Report,
 ) -> (Vec<Option<Thread>>, Remote, usize) {
     let head = net.kernel();
@@ -333,8 +379,9 @@ fn several(
     setups.iter_mut().for_each(|setup| setup.report = report.clone());
     acceptor.report = report;
     let remote = setups[0].remote();
-    let reactor = |(kernel, setup)| Thread::Reactor(Reactor::new(kernel, setup, probe()).unwrap());
-    let mut threads: Vec<_> = kernels.into_iter().zip(setups).map(reactor).map(Some).collect();
+    let reactors = begin(kernels.into_iter().zip(setups).collect());
+    let listeners = if balance.is_some() { 1 } else { reactors.len() };
+    let mut threads: Vec<_> = reactors.into_iter().map(Some).collect();
     threads.push(Some(Thread::Acceptor(Acceptor::new(head, acceptor).unwrap())));
-    (threads, remote, if balance.is_some() { 1 } else { reactors })
+    (threads, remote, listeners)
 }

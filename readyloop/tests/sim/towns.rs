@@ -48,6 +48,7 @@ fn server(dead: &Names) -> React {
 fn some_plan(rng: &mut Rng, workers: bool) -> Plan {
     let count = 1 + rng.below(3);
     match rng.below(4) {
+        0 | 1 if workers => Plan::Pool(1 + rng.below(3), count),
         _ if workers => Plan::Workers(count),
         0 => Plan::ReusePort(count),
         1 => Plan::Handoff(count, Balance::LeastSessions),

@@ -23,13 +23,15 @@ const SEEDS: u64 = 400;
 
 const ALONE: Way = (Plan::Single, Trigger::Level);
 
-const PLANS: [Plan; 6] = [
+const PLANS: [Plan; 8] = [
     Plan::Single,
     Plan::Handoff(1, Balance::RoundRobin),
     Plan::Handoff(2, Balance::RoundRobin),
     Plan::ReusePort(2),
     Plan::Workers(1),
     Plan::Workers(2),
+    Plan::Pool(2, 1),
+    Plan::Pool(2, 2),
 ];
 
 type Way = (Plan, Trigger);
