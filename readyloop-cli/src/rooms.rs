@@ -315,6 +315,10 @@ impl Handler for Rooms {
         if caller.beat != Some(timer) {
             return;
         }
+        if context.is_held() {
+            // What it has said meanwhile was not read.
+            caller.heard = context.now();
+        }
         let (silent, heartbeat) = (context.now().since(caller.heard), self.manners.heartbeat);
         if silent >= 2 * heartbeat {
             return self.dismiss("BYE nothing was heard of you\n", context);

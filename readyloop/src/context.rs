@@ -190,6 +190,18 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether this session is not read for now, nor are its frames handled: its queue stands over the high
+    /// mark, it waits for room in a reactor's mailbox or for slow members of a group, or the kernel is short
+    /// of memory. What its peer sends meanwhile nobody has looked at: so who measures the peer's silence
+    /// begins anew when this is `true` (the engine's own timeouts do so by themselves). On a worker: whether
+    /// that was so when its frames, or a timer, were handed over.
+    pub fn is_held(&self) -> bool {
+        match &self.side {
+            Side::Here(sessions) => sessions.is_held(self.id),
+            Side::Worker(record) => record.is_held(),
+        }
+    }
+
     /// Stops reading this session until its send queue has fallen to the low mark, as if it had
     /// stood over the high mark; then `on_drained` is called, also when there was nothing to send.
     /// So a handler that has much to send does it piece by piece: send one, call this, return, and

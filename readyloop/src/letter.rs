@@ -24,6 +24,14 @@ pub enum Letter {
 }
 
 impl Letter {
+    /// Which session it sends how many bytes, if it is that.
+    pub fn sent(&self) -> Option<(SessionId, usize)> {
+        match self {
+            Letter::Order(Order::Send(id, bytes)) => Some((*id, bytes.len())),
+            _ => None,
+        }
+    }
+
     /// What it takes of the mailbox's bounds until it is handled.
     pub fn load(&self) -> Load {
         match self {

@@ -56,6 +56,8 @@ struct Boxes {
     held: BTreeMap<SessionId, Held>,
     /// Those of them that do not know.
     to_hold: Vec<SessionId>,
+    /// Bytes that were sent by a `Remote` to the session whose callback has used it.
+    to_itself: Vec<(SessionId, usize)>,
 }
 
 #[derive(Default)]
@@ -114,6 +116,7 @@ impl Outboxes {
             letter_max,
             held: BTreeMap::new(),
             to_hold: Vec::new(),
+            to_itself: Vec::new(),
         };
         let (waiting, follows) = (Cell::new(0), Cell::new(Follows::No));
         Outboxes { boxes: RefCell::new(boxes), waiting, own, follows, serving }
@@ -228,6 +231,29 @@ impl Outboxes {
         if boxes.admit(reactor, load, by) == Taken::Held {
             self.hold(&mut boxes, by);
         }
+    }
+
+    /// So many bytes are on their way to a session by the own inbox: if it is served, they count as its
+    /// answers.
+    pub fn sends(&self, sent: Option<(SessionId, usize)>) {
+        if let Some((id, bytes)) = sent
+            && id == self.serving.served()
+            && let Ok(mut boxes) = self.boxes.try_borrow_mut()
+        {
+            boxes.to_itself.push((id, bytes));
+            self.serving.disturb();
+        }
+    }
+
+    /// What `id` has sent to itself, and nobody was told.
+    pub fn sent_to_itself(&self, id: SessionId) -> usize {
+        let boxes = self.boxes.borrow();
+        boxes.to_itself.iter().filter(|(one, _)| *one == id).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Who has sent so many bytes to itself, and nobody was told.
+    pub fn take_to_itself(&self) -> Vec<(SessionId, usize)> {
+        std::mem::take(&mut self.boxes.borrow_mut().to_itself)
     }
 
     /// It is held when the reactor is next asked whether it reads.

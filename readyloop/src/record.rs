@@ -49,6 +49,7 @@ pub struct Record {
     /// What was asked of the sessions of other reactors than the one whose session is served.
     foreign: RefCell<Vec<(u8, Orders)>>,
     reactors: u8,
+    special: Cell<bool>,
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
@@ -93,6 +94,7 @@ impl Record {
             late_max: Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max },
             foreign: RefCell::default(),
             reactors,
+            special: Cell::new(false),
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
@@ -135,7 +137,6 @@ impl Record {
     #[inline(always)]
     pub fn begin(&self, id: SessionId, ended: bool, run: &mut Box<Run>) {
         self.serving.set(id);
-        self.late.set(Load::default());
         let paused = if run.standing.pauses.is_none() { 0 } else { Halted::PAUSED };
         self.halted.set(Halted(u8::from(ended) | paused));
         // A sum: a difference would have to be kept from falling below nothing.
@@ -185,6 +186,7 @@ impl Record {
         let mut late = self.late.get();
         late += load;
         self.late.set(late);
+        self.special.set(true);
         if self.serving.get() != SessionId::NONE
             && let Ok(mut run) = self.run.try_borrow_mut()
         {
@@ -199,11 +201,17 @@ impl Record {
         self.serving.get().reactor()
     }
 
-    /// Whether anything was asked of sessions of other reactors.
+    /// Whether the run has asked anything of other reactors, or has filled an inbox: then
+    /// [`Record::take_foreign`] and [`Record::forget_late`] come before its end.
     #[inline(always)]
-    pub fn has_foreign(&self) -> bool {
-        // Not borrowed here: nothing of the user's runs meanwhile.
-        !self.foreign.borrow().is_empty()
+    pub fn is_special(&self) -> bool {
+        self.special.get()
+    }
+
+    /// The run is over: the next one is not late.
+    pub fn forget_late(&self) {
+        self.special.set(false);
+        self.late.set(Load::default());
     }
 
     /// What was asked so far of the sessions of another reactor, or of any; `None` if that is nothing.
@@ -217,6 +225,7 @@ impl Record {
     }
 
     fn order_abroad(&self, order: Order) {
+        self.special.set(true);
         let mut foreign = self.foreign.borrow_mut();
         let reactor = order.reactor();
         match foreign.iter_mut().find(|(one, _)| *one == reactor) {
@@ -453,6 +462,23 @@ impl Record {
     /// Whether it stands over the high mark.
     pub fn is_paused(&self) -> bool {
         self.run.borrow().standing.pauses.has(Holds::QUEUE)
+    }
+
+    /// Whether its frames are not handled for now.
+    pub fn is_held(&self) -> bool {
+        !self.run.borrow().standing.pauses.is_none()
+    }
+
+    /// So many bytes are on their way to a session by a `Remote`: if it is served, they count as its answers
+    /// do, and beyond the high mark the run ends behind this frame.
+    pub fn sent_by_remote(&self, sent: Option<(SessionId, usize)>) {
+        if let Some((id, bytes)) = sent
+            && id == self.serving.get()
+            && let Ok(mut run) = self.run.try_borrow_mut()
+        {
+            self.watch_mark(&mut run, bytes);
+            run.standing.queued_bytes += bytes;
+        }
     }
 
     /// Starts a timer; `None` outside of a session.

@@ -62,10 +62,11 @@ impl Holds {
     /// Its end is decided, and its handler is being told, elsewhere. Never released.
     pub const CLOSING: Holds = Holds(8);
 
-    /// Of these, the ones for which also frames that have been read must wait.
+    /// Of these, the ones for which also frames that have been read must wait: all but a full lane, which
+    /// must be emptied, and an end that is decided.
     #[inline(always)]
     pub fn pauses(self) -> Holds {
-        Holds(self.0 & (Holds::QUEUE.0 | Holds::OUTBOX.0 | Holds::GROUP.0))
+        Holds(self.0 & !(Holds::LANE.0 | Holds::CLOSING.0))
     }
 
     /// These, and one more.

@@ -51,11 +51,15 @@ impl Asker for Asking {
 
     fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
         self.post_so_far(inboxes, reactor);
+        let sent = letter.sent().filter(|_| self.is_ours(inboxes));
         if self.is_ours(inboxes) && self.record.may_be_late() {
-            return self.post_beyond(reactor, letter).map_err(|_| Refused::Stopped);
+            self.post_beyond(reactor, letter).map_err(|_| Refused::Stopped)?;
+        } else {
+            let load = letter.load();
+            inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused)?;
         }
-        let load = letter.load();
-        inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused)
+        self.record.sent_by_remote(sent);
+        Ok(())
     }
 }
 
@@ -80,6 +84,7 @@ impl Asking {
         while let Some((reactor, orders)) = self.record.take_foreign(None) {
             let _ended = self.post_beyond(reactor as usize, Letter::Orders(orders));
         }
+        self.record.forget_late();
     }
 }
 
@@ -155,7 +160,7 @@ impl<H: Handler> Worker<H> {
         {
             self.panicked(*name, panic);
         }
-        if self.asking.record.has_foreign() {
+        if self.asking.record.is_special() {
             self.asking.post_foreign();
         }
         if self.asking.record.finish(&mut batch.run) {

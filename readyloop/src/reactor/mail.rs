@@ -122,6 +122,7 @@ impl Asker for Posting {
         if !Arc::ptr_eq(inboxes, &self.inboxes) {
             return inbox.post(letter, load).map_err(|(_, refused)| refused);
         }
+        let sent = letter.sent();
         if self.outboxes.admits(reactor, load) {
             let has_room = inbox.post_beyond(letter, load).map_err(|_| Refused::Stopped)?;
             if !has_room {
@@ -132,6 +133,7 @@ impl Asker for Posting {
         }
         if reactor == self.number {
             self.outboxes.follow();
+            self.outboxes.sends(sent);
         }
         Ok(())
     }

@@ -60,6 +60,8 @@ fn farewell(session: &Session, reason: CloseReason) -> Farewell {
     match reason {
         _ if session.has_unsent() => Farewell::Reset,
         CloseReason::SendFull | CloseReason::TooSlow => Farewell::Reset,
+        // Something was still to be said: by its handler, or by what is on its way to it.
+        CloseReason::DrainTimeout => Farewell::Reset,
         CloseReason::Aborted | CloseReason::HandlerPanicked => Farewell::Reset,
         CloseReason::System(_) => Farewell::Reset,
         _ => Farewell::Finish,

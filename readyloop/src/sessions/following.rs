@@ -56,19 +56,35 @@ impl Sessions {
             return false;
         }
         self.outboxes.push_own(order);
+        self.sends_following(id, count);
+        true
+    }
+
+    /// So many bytes are on their way to the session, by itself.
+    pub(super) fn sends_following(&mut self, id: SessionId, count: usize) {
+        if self.get(id).is_none() {
+            return;
+        }
         self.following.entry(id).or_default().bytes += count;
         // The queue pauses it when the bytes are there, and is not drained before that.
-        if unsent > self.limits.send_high_bytes
+        if self.unsent_bytes_following(id) > self.limits.send_high_bytes
             && let Some(following) = self.hold_following(id)
         {
             following.paused = true;
         }
-        true
+    }
+
+    /// So many bytes have come, by whomever they were sent.
+    pub(super) fn has_come(&mut self, id: SessionId, count: usize) {
+        if let Some(following) = self.following.get_mut(&id) {
+            following.bytes = following.bytes.saturating_sub(count);
+        }
     }
 
     /// Bytes that wait for the peer, also those on their way here.
     pub fn unsent_bytes_following(&self, id: SessionId) -> usize {
-        self.unsent_bytes(id) + self.following.get(&id).map_or(0, |following| following.bytes)
+        let following = self.following.get(&id).map_or(0, |following| following.bytes);
+        self.unsent_bytes(id) + following + self.outboxes.sent_to_itself(id)
     }
 
     fn accepts_following(&self, id: SessionId) -> bool {
@@ -110,7 +126,10 @@ impl Sessions {
 
     /// Whether the session is paused, or will be by what is on its way.
     pub fn is_paused_following(&self, id: SessionId) -> bool {
-        self.is_paused(id) || self.following.get(&id).is_some_and(|following| following.paused)
+        self.is_paused(id)
+            || self.following.get(&id).is_some_and(|following| following.paused)
+            || self.outboxes.sent_to_itself(id) > 0
+                && self.unsent_bytes_following(id) > self.limits.send_high_bytes
     }
 
     /// Closes a session behind all that its handler has asked for.

@@ -380,6 +380,11 @@ impl Sessions {
         self.get(id).is_some_and(|session| session.holds().has(Holds::QUEUE))
     }
 
+    /// Whether the session is not read for now, for a reason that passes.
+    pub fn is_held(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(|session| !session.holds().pauses().is_none())
+    }
+
     /// How many bytes wait to be sent to the session.
     pub fn unsent_bytes(&self, id: SessionId) -> usize {
         self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_of(session.entry))

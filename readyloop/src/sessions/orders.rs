@@ -44,8 +44,16 @@ impl Sessions {
     /// Does what was ordered of a session of this reactor; `false` if its end has begun.
     pub fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
-            Order::SendBare(id, bytes) => self.send_bare(self.names.slot(id), &bytes),
+            Order::Send(id, bytes) => {
+                let id = self.names.slot(id);
+                self.has_come(id, bytes.len());
+                self.send_shared(id, bytes)
+            }
+            Order::SendBare(id, bytes) => {
+                let id = self.names.slot(id);
+                self.has_come(id, bytes.len());
+                self.send_bare(id, &bytes)
+            }
             Order::Close(id, reason) => self.close(self.names.slot(id), reason),
             Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
             Order::Join(id, group) => self.join(self.names.slot(id), &group),
@@ -111,8 +119,12 @@ impl Sessions {
         }
     }
 
-    /// Whoever has filled an inbox through a `Remote` is not read before there is room.
+    /// Whoever has filled an inbox through a `Remote` is not read before there is room; and whoever has sent
+    /// to itself by one, not before its queue has fallen to the low mark, if that is too much.
     pub fn hold_askers(&mut self) {
+        for (id, bytes) in self.outboxes.take_to_itself() {
+            self.sends_following(id, bytes);
+        }
         for id in self.outboxes.take_to_hold() {
             self.hold(id, Holds::OUTBOX);
         }

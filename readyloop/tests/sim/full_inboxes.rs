@@ -1,8 +1,12 @@
 //! Inboxes that the server's own callbacks fill: whoever asks is held, nobody is refused, and nobody else
 //! waits.
 
-use readyloop::sim::Faults;
-use readyloop::{Context, Limits, Remote, Trigger};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::sim::{End, Faults};
+use readyloop::{CloseReason, Context, Limits, Remote, Trigger};
 
 use super::order::{town, ways};
 use super::town::{Plan, Town};
@@ -84,5 +88,79 @@ fn a_bystander_is_served_while_the_inbox_is_full() {
         }
         town.settle();
         assert_eq!(client.received().len(), 500 * ANSWER);
+    }
+}
+
+#[test]
+fn who_answers_itself_by_remote_is_held_at_the_high_mark_and_loses_nothing() {
+    let limits = Limits {
+        send_low_bytes: 100,
+        send_high_bytes: 2 * ANSWER,
+        send_max_bytes: 4 * ANSWER,
+        ..Limits::default()
+    };
+    for (plan, trigger) in ways() {
+        let mut town = town(0, (plan, trigger), Faults::none(), &limits, answer);
+        let (client, _) = town.caller();
+        client.set_window(10);
+        client.stop_reading();
+        client.send(&framed(b"?").repeat(50));
+        town.settle();
+        assert!(town.facts().len() < 10, "{plan:?} {trigger:?}: it goes on without end");
+        client.resume_reading();
+        town.settle();
+        assert_eq!(client.received().len(), 50 * ANSWER, "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn who_is_cut_off_while_mail_for_it_waits_sees_a_reset() {
+    let limits = Limits { mails_per_turn: 1, ..Limits::default() };
+    for (plan, trigger) in ways() {
+        let way = (plan, trigger);
+        let mut town = town(0, way, Faults::none(), &limits, |fact, _, remote| {
+            if let Fact::Closing(id, CloseReason::Stopped) = fact {
+                (0..50).for_each(|_| remote.send(*id, "bye").unwrap());
+            }
+        });
+        let (client, id) = town.caller();
+        town.remote.stop();
+        (0..30).for_each(|_| town.step());
+        town.net.advance(limits.drain_timeout);
+        town.run_out();
+        let cut_off = Fact::Close(id, CloseReason::DrainTimeout);
+        assert!(town.facts().contains(&cut_off), "{plan:?} {trigger:?}");
+        assert_eq!(client.end(), Some(End::Reset), "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_handler_knows_whether_its_session_is_held() {
+    let limits = Limits { send_low_bytes: 100, send_high_bytes: 800, ..Limits::default() };
+    for (plan, trigger) in ways() {
+        let seen: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let told = seen.clone();
+        let way = (plan, trigger);
+        let mut town = town(0, way, Faults::none(), &limits, move |fact, context, _| match fact {
+            Fact::Frame(..) => {
+                let second = Duration::from_secs(1);
+                assert!(context.send(&[b'a'; 1_000]) && context.set_timer(second).is_some());
+                assert!(context.set_timer(2 * second).is_some());
+            }
+            Fact::Timer(..) => told.borrow_mut().push(context.is_held()),
+            _ => {}
+        });
+        let (client, _) = town.caller();
+        client.set_window(10);
+        client.stop_reading();
+        client.send(&framed(b"x"));
+        town.settle();
+        town.net.advance(Duration::from_secs(1));
+        town.settle();
+        client.resume_reading();
+        town.settle();
+        town.net.advance(Duration::from_secs(1));
+        town.settle();
+        assert_eq!(*seen.borrow(), [true, false], "{plan:?} {trigger:?}");
     }
 }

@@ -256,7 +256,9 @@ fn what_follows_a_remote_counts_with_its_bytes_and_pauses_once() {
             Fact::Frame(id, _) => {
                 remote.send(*id, "1").unwrap();
                 assert!(context.send(b"22") && context.send_shared("333".into()));
-                assert_eq!((context.queued_bytes(), context.is_paused()), (5, false));
+                assert_eq!((context.queued_bytes(), context.is_paused()), (6, false));
+                remote.send(*id, vec![5; 100]).unwrap();
+                assert_eq!((context.queued_bytes(), context.is_paused()), (106, true));
                 assert!(context.send(&[4; 200]) && context.is_paused());
             }
             Fact::Drained(_) => assert!(!context.is_paused()),
@@ -265,7 +267,7 @@ fn what_follows_a_remote_counts_with_its_bytes_and_pauses_once() {
         let (client, _) = town.caller();
         client.send(&framed(b"x"));
         town.settle();
-        assert_eq!(client.received().len(), 206, "{way:?}");
+        assert_eq!(client.received().len(), 306, "{way:?}");
         let drained = town.facts().iter().filter(|fact| matches!(fact, Fact::Drained(_))).count();
         assert_eq!(drained, 1, "{way:?}");
     }

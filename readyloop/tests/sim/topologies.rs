@@ -395,7 +395,7 @@ fn a_session_whose_last_word_does_not_come_in_time_is_cut_off() {
         });
         let waited = town.net.now().since(begin);
         assert!(waited >= limits.drain_timeout, "{waited:?}");
-        assert_eq!((client.end(), client.received()), (Some(End::Finished), vec![]));
+        assert_eq!((client.end(), client.received()), (Some(End::Reset), vec![]));
         town.facts();
         town.settle();
         let facts = town.facts();
