@@ -60,6 +60,10 @@ impl Halted {
     const ENDED: u8 = 1;
     /// What waits for the peer must leave first: the reactor would not have read them.
     const PAUSED: u8 = 2;
+    /// It was cut off: the handler is told of nothing more but its end.
+    const LOST: u8 = 4;
+    /// It is over, and nothing of it is left.
+    const OVER: u8 = 8;
 
     /// Whether frames are handled.
     #[inline(always)]
@@ -70,11 +74,11 @@ impl Halted {
     /// Whether they are to be handled later.
     #[inline(always)]
     pub fn is_paused(self) -> bool {
-        self.0 & Halted::PAUSED != 0
+        self.has(Halted::PAUSED)
     }
 
-    fn has_ended(self) -> bool {
-        self.0 & Halted::ENDED != 0
+    fn has(self, why: u8) -> bool {
+        self.0 & why != 0
     }
 }
 
@@ -117,7 +121,16 @@ impl Record {
 
     /// Whether the end of the session was asked for.
     pub fn has_ended(&self) -> bool {
-        self.halted.get().has_ended()
+        self.halted.get().has(Halted::ENDED)
+    }
+
+    /// Whether it was cut off, so that the handler is told of nothing more but its end.
+    pub fn is_lost(&self) -> bool {
+        self.halted.get().has(Halted::LOST)
+    }
+
+    fn is_over(&self) -> bool {
+        self.halted.get().has(Halted::OVER)
     }
 
     fn halt(&self, why: u8) {
@@ -154,7 +167,7 @@ impl Record {
         let mut own = self.run.borrow_mut();
         own.commands.page.end();
         std::mem::swap(&mut *own, run);
-        self.halted.get().has_ended()
+        self.has_ended()
     }
 
     #[cold]
@@ -205,7 +218,7 @@ impl Record {
             || self.queued_bytes_in(run) + bytes <= self.send_max_bytes;
         if !fits {
             run.commands.wish(Wish::Kill(CloseReason::SendFull));
-            self.halt(Halted::ENDED);
+            self.halt(Halted::ENDED | Halted::LOST);
         }
         fits
     }
@@ -307,9 +320,12 @@ impl Record {
     /// The same as an answer, without a copy.
     pub fn answer_shared(&self, bytes: Bytes) -> bool {
         let mut run = self.run.borrow_mut();
-        let has_room = self.has_room(&mut run, bytes.len());
+        // The reactor seals it, and what it puts around it waits for the peer too.
+        let head = run.standing.envelope.map(|envelope| (envelope.head)(bytes.len()));
+        let count = bytes.len() + head.map_or(0, |head| head.as_slice().len());
+        let has_room = self.has_room(&mut run, count);
         if has_room {
-            run.standing.queued_bytes += bytes.len();
+            run.standing.queued_bytes += count;
             run.commands.wish(Wish::Order(Order::Send(self.serving.get(), bytes)));
             self.go_on(&mut run);
         }
@@ -328,14 +344,22 @@ impl Record {
 
     /// Orders something of the session that is being served that ends it.
     pub fn end(&self, order: Order) {
+        let is_cut_off = matches!(order, Order::Abort(_));
         self.order(order);
-        self.close();
+        self.close(if is_cut_off { Halted::LOST } else { 0 });
     }
 
     /// No more is sent to the session that is being served, and no more frames are delivered.
-    pub fn close(&self) {
+    fn close(&self, why: u8) {
         self.run.borrow_mut().commands.page.end();
-        self.halt(Halted::ENDED);
+        self.halt(Halted::ENDED | why);
+    }
+
+    /// The session that is being served is over, or never began: it has no timers, and nothing waits for
+    /// its peer.
+    pub fn begin_end(&self) {
+        self.close(Halted::LOST | Halted::OVER);
+        self.run.borrow_mut().timers = None;
     }
 
     /// Wants something of a session.
@@ -354,7 +378,7 @@ impl Record {
     pub fn panicked(&self) {
         self.run.borrow_mut().commands.panics += 1;
         self.wish(Wish::Kill(CloseReason::HandlerPanicked));
-        self.close();
+        self.close(Halted::LOST);
     }
 
     /// The session that is being served is the writer, unless each of its messages is a matter of
@@ -380,7 +404,7 @@ impl Record {
 
     /// Bytes that wait for the peer of the session that is being served.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes_in(&self.run.borrow())
+        if self.is_over() { 0 } else { self.queued_bytes_in(&self.run.borrow()) }
     }
 
     fn queued_bytes_in(&self, run: &Run) -> usize {
@@ -389,12 +413,12 @@ impl Record {
 
     /// Whether it stands over the high mark.
     pub fn is_paused(&self) -> bool {
-        self.run.borrow().standing.pauses.has(Holds::QUEUE)
+        !self.is_over() && self.run.borrow().standing.pauses.has(Holds::QUEUE)
     }
 
-    /// Starts a timer; `None` outside of a session.
+    /// Starts a timer; `None` outside of a session, and when there is nobody to tell any more.
     pub fn set_timer(&self, after: Duration) -> Option<TimerId> {
-        if self.serving.get() == SessionId::NONE {
+        if self.serving.get() == SessionId::NONE || self.is_lost() {
             return None;
         }
         let key = self.run.borrow_mut().timers.get_or_insert_default().insert(0);
@@ -452,141 +476,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::PAGE_BYTES_KEPT;
-
-    fn record() -> Record {
-        record_within(&Limits::default())
-    }
-
-    fn record_within(limits: &Limits) -> Record {
-        Record::new(Arc::new(Census::new(1, limits)), limits)
-    }
-
-    fn begin(record: &Record, id: SessionId, ended: bool) {
-        record.begin(id, ended, &mut Box::default());
-    }
-
-    fn finish(record: &Record) -> Commands {
-        let mut run = Box::default();
-        record.finish(&mut run);
-        run.commands
-    }
-
-    fn session() -> SessionId {
-        SessionId::new(0, 5, 1)
-    }
-
-    /// What was written down, in its order: who was sent what, and where another wish stands.
-    fn played(commands: &Commands) -> Vec<(SessionId, Vec<u8>)> {
-        let mut seen = Vec::new();
-        for nth in 0..=commands.page.len() {
-            let behind = commands.wishes.iter().filter(|(entries, _)| *entries == nth);
-            seen.extend(behind.map(|_| (SessionId::NONE, vec![])));
-            if nth < commands.page.len() {
-                let (to, range) = commands.page.entry(nth);
-                seen.push((to, commands.page.bytes(range).to_vec()));
-            }
-        }
-        seen
-    }
-
-    #[test]
-    fn everything_is_played_back_in_the_order_of_the_asking() {
-        let (record, me, other) = (record(), session(), SessionId::new(0, 6, 1));
-        begin(&record, me, false);
-        assert!(record.answer(b"abc") && record.answer_prefixed(*b"d1234567", 1, b"ef"));
-        record.send(other, b"x");
-        assert!(record.answer_shared(Bytes::from_static(b"shared")));
-        let long = vec![7; 400];
-        assert!(record.answer(&long) && record.answer_prefixed([8; 8], 2, &long));
-        record.end(Order::Close(me, CloseReason::Closed));
-        assert_eq!(record.queued_bytes(), 6 + 6 + 2 * long.len() + 2);
-        let mut commands = finish(&record);
-        let expected = [
-            (me, b"abcdef".to_vec()),
-            (other, b"x".to_vec()),
-            (SessionId::NONE, vec![]),
-            (me, [&long[..], &[8, 8], &long].concat()),
-            (SessionId::NONE, vec![]),
-        ];
-        assert!(played(&commands) == expected);
-        commands.clear();
-        assert!(commands.page.is_empty() && commands.page.room() <= PAGE_BYTES_KEPT);
-    }
-
-    #[test]
-    fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
-        let limits = Limits { send_high_bytes: 10, send_max_bytes: 85, ..Limits::default() };
-        type Answer = fn(&Record, &[u8]) -> bool;
-        let ways: [Answer; 4] = [
-            |record, bytes| record.answer(bytes),
-            |record, bytes| record.answer_prefixed([0; 8], 0, bytes),
-            |record, bytes| record.answer_bare(bytes),
-            |record, bytes| record.answer_shared(Bytes::copy_from_slice(bytes)),
-        ];
-        for answer in ways {
-            let (record, mut run) = (record_within(&limits), Box::<Run>::default());
-            // Room that an earlier run has left does not count.
-            run.commands.page.make_room(1_000, 1_000);
-            run.standing.queued_bytes = 5;
-            record.begin(session(), false, &mut run);
-            assert!(record.halted().is_not() && !record.is_paused());
-            assert!(answer(&record, &[1; 30]) && answer(&record, &[2; 50]));
-            assert!(!answer(&record, b"x") && record.has_ended(), "it was the 86th byte");
-            let commands = finish(&record);
-            let lost =
-                |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
-            assert_eq!(commands.wishes.iter().filter(|wish| lost(wish)).count(), 1);
-            assert!(record.halted().is_paused(), "the run ends at the mark");
-        }
-    }
-
-    #[test]
-    fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
-        let record = record();
-        begin(&record, SessionId::NONE, true);
-        assert!(!record.answer(b"x"));
-        assert!(record.set_timer(Duration::ZERO).is_none());
-        assert!(finish(&record).is_empty());
-        begin(&record, session(), false);
-        record.end(Order::Close(session(), CloseReason::Closed));
-        assert!(!record.answer(b"x"));
-        assert!(!record.answer_prefixed([0; 8], 4, b"x"));
-        assert!(!record.answer_shared(Bytes::from_static(b"x")));
-        let commands = finish(&record);
-        assert_eq!((commands.wishes.len(), commands.page.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_timer_that_was_started_anew_or_cancelled_is_stale_when_it_fires() {
-        let record = record();
-        begin(&record, session(), false);
-        let id = record.set_timer(Duration::ZERO).unwrap();
-        let first = LaneTimer { id, start: 0 };
-        assert!(record.is_due(first) && record.reset_timer(id, Duration::ZERO));
-        assert!(!record.is_due(first));
-        record.settle(first);
-        let second = LaneTimer { id, start: 1 };
-        assert!(record.is_due(second), "what is stale settles nothing");
-        record.settle(second);
-        assert!(!record.reset_timer(id, Duration::ZERO) && !record.cancel_timer(id));
-        let other = record.set_timer(Duration::ZERO).unwrap();
-        assert!(record.cancel_timer(other) && !record.cancel_timer(other));
-        assert!(!record.is_due(LaneTimer { id: other, start: 0 }));
-    }
-
-    #[test]
-    fn what_is_taken_out_in_mid_run_counts_as_queued_and_the_rest_goes_on() {
-        let (record, me) = (record(), session());
-        begin(&record, me, false);
-        assert!(record.take_commands().is_none(), "nothing was asked for");
-        assert!(record.answer(b"abc"));
-        let taken = record.take_commands().unwrap();
-        assert_eq!(played(&taken), [(me, b"abc".to_vec())]);
-        assert!(record.answer(b"de"));
-        assert_eq!(record.queued_bytes(), 5);
-        assert_eq!(played(&finish(&record)), [(me, b"de".to_vec())]);
-    }
-}
+mod tests;

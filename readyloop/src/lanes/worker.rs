@@ -142,7 +142,7 @@ impl<H: Handler> Worker<H> {
             self.panicked(*name, panic);
         }
         if self.asking.record.finish(&mut batch.run) {
-            stage.end();
+            stage.end(self.asking.record.is_lost());
         }
         std::mem::swap(&mut batch.run.timers, timers);
         post.end();
@@ -218,21 +218,22 @@ impl<H: Handler> Worker<H> {
             Event::News(news) => self.news(name, stage, news),
             Event::Due(timer) => self.due(name, stage, timer),
             Event::Close(reason) => {
-                record.close();
+                record.begin_end();
                 let stage = std::mem::replace(stage, Stage::Over);
-                if let Stage::Open(session) | Stage::Ended(session) = stage {
+                if let Stage::Open(session) | Stage::Ended(session) | Stage::Lost(session) = stage {
                     handler.on_close(session, reason, &mut context);
                 }
             }
             Event::ConnectFailed(reason) => {
+                record.begin_end();
                 handler.on_connect_failed(name, reason, &mut context);
             }
         }
     }
 
     fn news(&mut self, name: SessionId, stage: &mut Stage<H::Session>, news: News) {
-        let Some(session) = stage.session() else { return };
         let record = &self.asking.record;
+        let Some(session) = stage.session().filter(|_| !record.is_lost()) else { return };
         let has_ended = record.has_ended();
         // The last word is not asked of a handler that has had it.
         if !(has_ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
@@ -245,7 +246,7 @@ impl<H: Handler> Worker<H> {
 
     fn due(&mut self, name: SessionId, stage: &mut Stage<H::Session>, timer: LaneTimer) {
         let record = &self.asking.record;
-        if !record.is_due(timer) {
+        if record.is_lost() || !record.is_due(timer) {
             return;
         }
         let Some(session) = stage.session() else { return };

@@ -3,6 +3,7 @@
 
 mod accept;
 mod accept_descriptors;
+mod after_the_end;
 mod bytes;
 mod chaos;
 mod connect;
