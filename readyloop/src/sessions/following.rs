@@ -17,6 +17,8 @@ pub(super) struct Following {
     paused: bool,
     /// Its handler has closed it.
     ended: bool,
+    /// The envelope that its handler has chosen.
+    envelope: Option<Option<&'static Envelope>>,
 }
 
 impl Sessions {
@@ -31,8 +33,10 @@ impl Sessions {
         if !self.follows() || !self.is_own(order.reactor()) {
             return self.order(order, by);
         }
-        let Order::Join(id, group) = order else {
-            return self.send_out(self.reactor, order, by);
+        let (id, group) = match order {
+            Order::Send(id, _) if id == by => return self.send_following(id, order),
+            Order::Join(id, group) => (id, group),
+            _ => return self.send_out(self.reactor, order, by),
         };
         // A broadcast goes only where there are members, and what is broadcast next is for this one too.
         group.joined(self.reactor);
@@ -46,7 +50,7 @@ impl Sessions {
     /// Sends to the session that is being served, or loses it if that is too much.
     #[cold]
     pub fn send_following(&mut self, id: SessionId, order: Order) -> bool {
-        let count = order.payload_bytes();
+        let count = self.sealed_bytes_following(id, &order);
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;
@@ -64,6 +68,17 @@ impl Sessions {
             following.paused = true;
         }
         true
+    }
+
+    /// How many bytes will wait for the peer when the order is done.
+    fn sealed_bytes_following(&self, id: SessionId, order: &Order) -> usize {
+        let bytes = order.payload_bytes();
+        let chosen = self.following.get(&id).and_then(|following| following.envelope);
+        let envelope = chosen.unwrap_or_else(|| self.get(id).and_then(Session::envelope));
+        match (order, envelope) {
+            (Order::Send(..), Some(envelope)) => bytes + (envelope.head)(bytes).as_slice().len(),
+            _ => bytes,
+        }
     }
 
     /// Bytes that wait for the peer, also those on their way here.
@@ -84,6 +99,7 @@ impl Sessions {
     ) -> bool {
         let accepts = self.accepts_following(id);
         if accepts {
+            self.following.entry(id).or_default().envelope = Some(envelope);
             self.outboxes.push_own(Order::SetEnvelope(id, envelope));
         }
         accepts
