@@ -108,7 +108,7 @@ impl Shared {
         if let Fact::Open(_) = fact {
             self.opened.insert(who);
         }
-        verbs.retain(|verb| !self.stopping && !differs(fact, verb));
+        verbs.retain(|_| !self.stopping);
         (format!("returns in {who:?}, {text}"), verbs)
     }
 
@@ -162,20 +162,6 @@ impl Shared {
             true => std::mem::take(verbs(self)),
             false => Vec::new(),
         }
-    }
-}
-
-/// What is known to be answered differently after the end, see `docs/topologies.md`.
-fn differs(fact: &Fact, verb: &Verb) -> bool {
-    let own = [Door::Send, Door::Framed, Door::Shared, Door::Bare];
-    let is_over = matches!(fact, Fact::Close(..) | Fact::ConnectFailed(..));
-    match verb {
-        Verb::SetTimer(..) | Verb::ResetTimer(..) | Verb::CancelTimer(_) => is_over,
-        Verb::Queued | Verb::IsPaused | Verb::Envelope(_) | Verb::Pause { .. } => {
-            matches!(fact, Fact::ConnectFailed(..))
-        }
-        Verb::Say(door, _) => matches!(fact, Fact::ConnectFailed(..)) && own.contains(door),
-        _ => false,
     }
 }
 
