@@ -294,7 +294,7 @@ impl<'a> Context<'a> {
     }
 
     /// Starts a timer of this session anew, also from within its own `on_timer`; `false` if it has
-    /// fired before or was cancelled.
+    /// fired before or was cancelled, or is another session's.
     pub fn reset_timer(&mut self, timer: TimerId, after: Duration) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.reset_timer(self.id, timer, after),
@@ -302,7 +302,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Cancels a timer of this session; `false` if it has fired or was cancelled.
+    /// Cancels a timer of this session; `false` if it has fired or was cancelled, or is
+    /// another session's.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.cancel_timer(self.id, timer),

@@ -26,13 +26,14 @@ use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::{Commands, LaneTimer, Run, Wish};
+use crate::commands::{Commands, LaneTimer, Run, Started, Wish};
 use crate::envelope::Envelope;
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::order::{Load, Order};
 use crate::page::Page;
 use crate::session::Holds;
+use crate::slab::Key;
 use crate::wheel::TimerId;
 
 /// One worker's.
@@ -48,6 +49,10 @@ pub struct Record {
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
+    /// The number of the next timer, and how far it is from there to the one behind it: each worker has
+    /// numbers of its own.
+    next_timer: Cell<u32>,
+    timer_step: u32,
 }
 
 /// Why no more frames are handled in a run, if they are not.
@@ -83,8 +88,8 @@ impl Halted {
 }
 
 impl Record {
-    /// An empty record.
-    pub fn new(census: Arc<Census>, limits: &Limits) -> Record {
+    /// An empty record, for the worker with this number, one of `workers`.
+    pub fn new((number, workers): (usize, usize), census: Arc<Census>, limits: &Limits) -> Record {
         Record {
             run: RefCell::default(),
             serving: Cell::new(SessionId::NONE),
@@ -94,6 +99,8 @@ impl Record {
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
+            next_timer: Cell::new(number as u32),
+            timer_step: workers as u32,
         }
     }
 
@@ -421,8 +428,11 @@ impl Record {
         if self.serving.get() == SessionId::NONE || self.is_lost() {
             return None;
         }
-        let key = self.run.borrow_mut().timers.get_or_insert_default().insert(0);
-        let id = TimerId::from_key(key);
+        let number = self.next_timer.get();
+        self.next_timer.set(number.wrapping_add(self.timer_step));
+        let started = Started { number, start: 0 };
+        let key = self.run.borrow_mut().timers.get_or_insert_default().insert(started);
+        let id = TimerId::from_key(Key { index: key.index, generation: number });
         self.wish(Wish::SetTimer(LaneTimer { id, start: 0 }, after));
         Some(id)
     }
@@ -430,10 +440,9 @@ impl Record {
     /// Starts a timer anew; `false` if it has fired or was cancelled.
     pub fn reset_timer(&self, id: TimerId, after: Duration) -> bool {
         let mut run = self.run.borrow_mut();
-        let start = run.timers.as_deref_mut().and_then(|timers| timers.get_mut(id.key()));
-        let Some(start) = start else { return false };
-        *start += 1;
-        let timer = LaneTimer { id, start: *start };
+        let Some((_, started)) = find(&mut run, id) else { return false };
+        started.start += 1;
+        let timer = LaneTimer { id, start: started.start };
         run.commands.wish(Wish::SetTimer(timer, after));
         self.go_on(&mut run);
         true
@@ -450,14 +459,15 @@ impl Record {
 
     fn forget_timer(&self, id: TimerId) -> bool {
         let mut run = self.run.borrow_mut();
-        run.timers.as_deref_mut().and_then(|timers| timers.remove(id.key())).is_some()
+        let key = find(&mut run, id).map(|(key, _)| key);
+        key.zip(run.timers.as_deref_mut()).is_some_and(|(key, timers)| timers.remove(key).is_some())
     }
 
     /// Whether a timer that the wheel has fired was started as often as that; one that was not is
     /// stale.
     pub fn is_due(&self, timer: LaneTimer) -> bool {
-        let run = self.run.borrow();
-        run.timers.as_ref().is_some_and(|timers| timers.get(timer.id.key()) == Some(&timer.start))
+        let mut run = self.run.borrow_mut();
+        find(&mut run, timer.id).is_some_and(|(_, started)| started.start == timer.start)
     }
 
     /// After a timer's callback: forgets it, unless it was started anew meanwhile.
@@ -473,6 +483,13 @@ impl Record {
         self.wish(Wish::Connect(id, route, timeout));
         Some(id)
     }
+}
+
+/// A timer of the session that is being served, by its name, and its place among the others.
+fn find(run: &mut Run, id: TimerId) -> Option<(Key, &mut Started)> {
+    let Key { index, generation } = id.key();
+    let (key, started) = run.timers.as_deref_mut()?.at(index as usize)?;
+    (started.number == generation).then_some((key, started))
 }
 
 #[cfg(test)]

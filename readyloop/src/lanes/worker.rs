@@ -85,7 +85,8 @@ impl<H: Handler> Worker<H> {
     /// `on_start` is called here.
     pub fn new(shared: Arc<Shared<H>>, number: usize, handler: H) -> Worker<H> {
         let report = shared.report.clone();
-        let record = Record::new(shared.census.clone(), &shared.limits);
+        let place = (number, shared.posts.len());
+        let record = Record::new(place, shared.census.clone(), &shared.limits);
         let asking = Rc::new(Asking { record, letters: shared.letters.clone() });
         let mut worker = Worker { handler, asking, number, shared, report };
         worker.start();

@@ -24,6 +24,7 @@ mod scripts;
 mod seeds;
 mod stopping;
 mod threads;
+mod timer_names;
 mod timing;
 mod topologies;
 mod town;

@@ -238,12 +238,12 @@ fn ask(verb: &Verb, state: &State, context: &mut Context<'_>) -> Option<String> 
             return Some(timer.is_some().to_string());
         }
         Verb::ResetTimer(number, span) => {
-            let timer = with(state, |shared| shared.own_timer(*number, own))?;
+            let timer = with(state, |shared| shared.timer(*number))?;
             with(state, |shared| shared.is_due(*span, context));
             return Some(context.reset_timer(timer, Duration::from_secs(*span)).to_string());
         }
         Verb::CancelTimer(number) => {
-            let timer = with(state, |shared| shared.own_timer(*number, own))?;
+            let timer = with(state, |shared| shared.timer(*number))?;
             let cancelled = context.cancel_timer(timer);
             if cancelled {
                 with(state, |shared| shared.timers.remove(number));
@@ -278,11 +278,9 @@ fn ask(verb: &Verb, state: &State, context: &mut Context<'_>) -> Option<String> 
 }
 
 impl Shared {
-    /// A timer's name means something to its session only.
-    fn own_timer(&mut self, number: usize, own: SessionId) -> Option<TimerId> {
-        let who = self.name(own);
-        let (timer, owner, _) = self.timers.get(&number)?;
-        (*owner == who).then_some(*timer)
+    /// Anybody's: its name means something to its own session only.
+    fn timer(&self, number: usize) -> Option<TimerId> {
+        self.timers.get(&number).map(|(timer, ..)| *timer)
     }
 
     fn is_due(&mut self, span: u64, context: &Context<'_>) {
