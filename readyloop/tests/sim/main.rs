@@ -30,5 +30,6 @@ mod topologies;
 mod town;
 mod towns;
 mod traces;
+mod urgent;
 mod world;
 mod worlds;
