@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use readyloop::sim::Faults;
 use readyloop::{
-    Address, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Errno, Limits, SessionId,
-    TimerId, Trigger,
+    Address, Bytes, Context, Envelope, EnvelopeHead, Errno, Limits, SessionId, TimerId, Trigger,
 };
 
 use super::order::ways;
