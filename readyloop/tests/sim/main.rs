@@ -7,6 +7,7 @@ mod after_the_end;
 mod bytes;
 mod chaos;
 mod connect;
+mod differences;
 mod ends;
 mod envelopes;
 mod fairness;
