@@ -1,6 +1,8 @@
 //! What a handler in place asks for while something that a `Remote` has posted on its thread waits in
 //! the reactor's inbox: that goes by the inbox too, behind it, as it would to another reactor.
 
+use bytes::Bytes;
+
 use crate::close::CloseReason;
 use crate::envelope::Envelope;
 use crate::id::SessionId;
@@ -34,7 +36,7 @@ impl Sessions {
             return self.order(order, by);
         }
         let (id, group) = match order {
-            Order::Send(id, _) if id == by => return self.send_following(id, order),
+            Order::Send(id, bytes) if id == by => return self.send_following(id, bytes),
             Order::Join(id, group) => (id, group),
             _ => return self.send_out(self.reactor, order, by),
         };
@@ -49,8 +51,18 @@ impl Sessions {
 
     /// Sends to the session that is being served, or loses it if that is too much.
     #[cold]
-    pub fn send_following(&mut self, id: SessionId, order: Order) -> bool {
-        let count = self.sealed_bytes_following(id, &order);
+    pub fn send_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        let count = self.sealed_bytes_following(id, bytes.len());
+        self.follow_with(id, count, Order::Answer(id, bytes, count))
+    }
+
+    /// The same without its envelope.
+    #[cold]
+    pub fn send_bare_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        self.follow_with(id, bytes.len(), Order::AnswerBare(id, bytes))
+    }
+
+    fn follow_with(&mut self, id: SessionId, count: usize, order: Order) -> bool {
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;
@@ -70,15 +82,18 @@ impl Sessions {
         true
     }
 
-    /// How many bytes will wait for the peer when the order is done.
-    fn sealed_bytes_following(&self, id: SessionId, order: &Order) -> usize {
-        let bytes = order.payload_bytes();
+    /// So many bytes of what was on its way to it wait for its peer now.
+    pub(super) fn answer_has_come(&mut self, id: SessionId, count: usize) {
+        if let Some(following) = self.following.get_mut(&id) {
+            following.bytes -= count;
+        }
+    }
+
+    /// How many bytes will wait for the peer when so many are sent.
+    fn sealed_bytes_following(&self, id: SessionId, bytes: usize) -> usize {
         let chosen = self.following.get(&id).and_then(|following| following.envelope);
         let envelope = chosen.unwrap_or_else(|| self.get(id).and_then(Session::envelope));
-        match (order, envelope) {
-            (Order::Send(..), Some(envelope)) => bytes + (envelope.head)(bytes).as_slice().len(),
-            _ => bytes,
-        }
+        bytes + envelope.map_or(0, |envelope| (envelope.head)(bytes).as_slice().len())
     }
 
     /// Bytes that wait for the peer, also those on their way here.

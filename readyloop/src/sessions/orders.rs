@@ -45,7 +45,14 @@ impl Sessions {
     pub fn obey(&mut self, order: Order) -> bool {
         match order {
             Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
-            Order::SendBare(id, bytes) => self.send_bare(self.names.slot(id), &bytes),
+            Order::Answer(id, bytes, count) => {
+                self.answer_has_come(id, count);
+                self.send_shared(id, bytes)
+            }
+            Order::AnswerBare(id, bytes) => {
+                self.answer_has_come(id, bytes.len());
+                self.send_bare(id, &bytes)
+            }
             Order::Close(id, reason) => self.close(self.names.slot(id), reason),
             Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
             Order::Join(id, group) => self.join(self.names.slot(id), &group),
