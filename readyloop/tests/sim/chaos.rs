@@ -54,6 +54,11 @@ pub fn check_common(common: &Shared, seed: u64) {
     assert!(members.iter().all(is_sane), "seed {seed}: less than nobody is left of {members:?}");
 }
 
+/// Who was dialled last, if anybody was.
+pub fn last_dialled(common: &Shared) -> SessionId {
+    common.lock().unwrap().dialled.last().copied().unwrap_or(SessionId::NONE)
+}
+
 /// In half of the worlds handlers ask by a `Remote` too; in the others sessions live longer.
 pub fn give_remote(common: &Shared, remote: &Remote, seed: u64) {
     common.lock().unwrap().remote = (seed % 2 == 1).then(|| remote.clone());
@@ -336,8 +341,7 @@ fn live(seed: u64) -> Stats {
         match rng.below(11) {
             10 => {
                 // From another thread, to somebody who may be long gone.
-                let somebody = common.lock().unwrap().dialled.last().copied();
-                let somebody = somebody.unwrap_or(SessionId::NONE);
+                let somebody = last_dialled(&common);
                 let _perhaps_stopped = match rng.below(4) {
                     0 => world.remote.send(somebody, &b"mail"[..]),
                     1 => world.remote.close(somebody),

@@ -10,7 +10,9 @@ use std::time::Duration;
 use readyloop::sim::{Client, Faults, Rng};
 use readyloop::{Balance, Limits, SessionId};
 
-use super::chaos::{chaos, check_common, common, disturb, give_remote, somebody, speak};
+use super::chaos::{
+    chaos, check_common, common, disturb, give_remote, last_dialled, somebody, speak,
+};
 use super::seeds::{
     Caller, LONGEST_RETRY, POISON, answer, assert_taken, check_lives, memory_is_back, refusals,
     small_limits,
@@ -160,8 +162,7 @@ fn live_in_chaos(seed: u64, workers: bool) {
     for _ in 0..rng.below(300) {
         match rng.below(11) {
             10 => {
-                let somebody = common.lock().unwrap().dialled.last().copied();
-                let somebody = somebody.unwrap_or(SessionId::NONE);
+                let somebody = last_dialled(&common);
                 let _perhaps_full = match rng.below(4) {
                     0 => town.remote.send(somebody, &b"mail"[..]),
                     1 => town.remote.close(somebody),
