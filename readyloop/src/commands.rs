@@ -57,9 +57,17 @@ pub struct Commands {
     pub panics: u64,
 }
 
-/// The timers of one lane that have neither fired nor been cancelled, by how often each was
-/// started.
-pub type LaneTimers = Slab<u32>;
+/// The timers of one lane that have neither fired nor been cancelled.
+pub type LaneTimers = Slab<Started>;
+
+/// A timer that was started.
+#[derive(Default)]
+pub struct Started {
+    /// A number that no timer of another session has, so that its name means nothing there.
+    pub number: u32,
+    /// How often it was started.
+    pub start: u32,
+}
 
 /// One run of a lane: what its handler may know of the session, and what it has asked for.
 #[derive(Default)]

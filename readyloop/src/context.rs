@@ -106,9 +106,7 @@ impl<'a> Context<'a> {
     /// Like [`Context::send`], without a copy: the queue holds on to the shared bytes.
     pub fn send_shared(&mut self, bytes: Bytes) -> bool {
         match &mut self.side {
-            Side::Here(sessions) if sessions.follows() => {
-                sessions.send_following(self.id, Order::Send(self.id, bytes))
-            }
+            Side::Here(sessions) if sessions.follows() => sessions.send_following(self.id, bytes),
             Side::Here(sessions) => sessions.send_shared(self.id, bytes),
             Side::Worker(record) => record.answer_shared(bytes),
         }
@@ -163,8 +161,7 @@ impl<'a> Context<'a> {
     pub fn send_bare(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
             Side::Here(sessions) if sessions.follows() => {
-                let bytes = Bytes::copy_from_slice(bytes);
-                sessions.send_following(self.id, Order::SendBare(self.id, bytes))
+                sessions.send_bare_following(self.id, Bytes::copy_from_slice(bytes))
             }
             Side::Here(sessions) => sessions.send_bare(self.id, bytes),
             Side::Worker(record) => record.answer_bare(bytes),
@@ -300,7 +297,7 @@ impl<'a> Context<'a> {
     }
 
     /// Starts a timer of this session anew, also from within its own `on_timer`; `false` if it has
-    /// fired before or was cancelled.
+    /// fired before or was cancelled, or is another session's.
     pub fn reset_timer(&mut self, timer: TimerId, after: Duration) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.reset_timer(self.id, timer, after),
@@ -308,7 +305,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Cancels a timer of this session; `false` if it has fired or was cancelled.
+    /// Cancels a timer of this session; `false` if it has fired or was cancelled, or is
+    /// another session's.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         match &mut self.side {
             Side::Here(sessions) => sessions.cancel_timer(self.id, timer),

@@ -1,6 +1,6 @@
 //! What other threads post to a reactor.
 
-use crate::commands::Commands;
+use crate::commands::{Commands, Wish};
 use crate::context::Context;
 use crate::id::SessionId;
 use crate::order::{Load, MAIL_BYTES, Order, Orders};
@@ -29,6 +29,26 @@ impl Letter {
         match self {
             Letter::Order(Order::Send(id, bytes)) => Some((*id, bytes.len())),
             _ => None,
+        }
+    }
+
+    /// Nobody will do it any more: who was counted as a member, because it was about to be one, is not.
+    pub fn forget(self) {
+        match self {
+            Letter::Order(order) => order.forget(),
+            Letter::Orders(mut orders) => {
+                while let Some(order) = orders.pop() {
+                    order.forget();
+                }
+            }
+            Letter::Commands(_, commands) => {
+                for (_, wish) in commands.wishes {
+                    if let Wish::Order(order) = wish {
+                        order.forget();
+                    }
+                }
+            }
+            Letter::Run(_) | Letter::CaughtUp | Letter::Stop | Letter::StopNow => {}
         }
     }
 

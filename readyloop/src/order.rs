@@ -16,8 +16,10 @@ use crate::id::SessionId;
 pub enum Order {
     /// Queue bytes.
     Send(SessionId, Bytes),
-    /// Queue bytes without the session's envelope.
-    SendBare(SessionId, Bytes),
+    /// Queue bytes that the session's own handler has sent; so many were counted for them, on their way.
+    Answer(SessionId, Bytes, usize),
+    /// The same without the session's envelope.
+    AnswerBare(SessionId, Bytes),
     /// Close after the queue has left, for this reason.
     Close(SessionId, CloseReason),
     /// Cut off at once.
@@ -141,10 +143,18 @@ impl Order {
 
     fn bytes(&self) -> Option<&Bytes> {
         match self {
-            Order::Send(_, bytes) | Order::SendBare(_, bytes) | Order::Broadcast(_, _, bytes) => {
-                Some(bytes)
-            }
+            Order::Send(_, bytes)
+            | Order::Answer(_, bytes, _)
+            | Order::AnswerBare(_, bytes)
+            | Order::Broadcast(_, _, bytes) => Some(bytes),
             _ => None,
+        }
+    }
+
+    /// Nobody will do it any more: who was counted as a member is not.
+    pub fn forget(self) {
+        if let Order::JoinCounted(id, group) = self {
+            group.left(id.reactor());
         }
     }
 
@@ -158,7 +168,8 @@ impl Order {
     pub fn reactor(&self) -> u8 {
         match self {
             Order::Send(id, _)
-            | Order::SendBare(id, _)
+            | Order::Answer(id, ..)
+            | Order::AnswerBare(id, _)
             | Order::Close(id, _)
             | Order::Abort(id)
             | Order::Join(id, _)

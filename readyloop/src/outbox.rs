@@ -233,11 +233,15 @@ impl Outboxes {
         }
     }
 
-    /// So many bytes are on their way to a session by the own inbox: if it is served, they count as its
+    /// Whether it is this session that is served.
+    pub fn serves(&self, id: SessionId) -> bool {
+        id == self.serving.served()
+    }
+
+    /// So many bytes are on their way by the own inbox to the session that is served: they count as its
     /// answers.
-    pub fn sends(&self, sent: Option<(SessionId, usize)>) {
-        if let Some((id, bytes)) = sent
-            && id == self.serving.served()
+    pub fn sends(&self, answer: Option<(SessionId, usize)>) {
+        if let Some((id, bytes)) = answer
             && let Ok(mut boxes) = self.boxes.try_borrow_mut()
         {
             boxes.to_itself.push((id, bytes));

@@ -26,7 +26,7 @@ use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::{Commands, LaneTimer, Run, Wish};
+use crate::commands::{Commands, LaneTimer, Run, Started, Wish};
 use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
@@ -34,6 +34,7 @@ use crate::limits::Limits;
 use crate::order::{Load, Order, Orders};
 use crate::page::Page;
 use crate::session::Holds;
+use crate::slab::Key;
 use crate::wheel::TimerId;
 
 /// One worker's.
@@ -53,6 +54,10 @@ pub struct Record {
     send_high_bytes: usize,
     send_max_bytes: usize,
     census: Arc<Census>,
+    /// The number of the next timer, and how far it is from there to the one behind it: each worker has
+    /// numbers of its own.
+    next_timer: Cell<u32>,
+    timer_step: u32,
 }
 
 /// Why no more frames are handled in a run, if they are not.
@@ -65,6 +70,10 @@ impl Halted {
     const ENDED: u8 = 1;
     /// What waits for the peer must leave first: the reactor would not have read them.
     const PAUSED: u8 = 2;
+    /// It was cut off: the handler is told of nothing more but its end.
+    const LOST: u8 = 4;
+    /// It is over, and nothing of it is left.
+    const OVER: u8 = 8;
 
     /// Whether frames are handled.
     #[inline(always)]
@@ -75,17 +84,22 @@ impl Halted {
     /// Whether they are to be handled later.
     #[inline(always)]
     pub fn is_paused(self) -> bool {
-        self.0 & Halted::PAUSED != 0
+        self.has(Halted::PAUSED)
     }
 
-    fn has_ended(self) -> bool {
-        self.0 & Halted::ENDED != 0
+    fn has(self, why: u8) -> bool {
+        self.0 & why != 0
     }
 }
 
 impl Record {
-    /// An empty record.
-    pub fn new(reactors: u8, census: Arc<Census>, limits: &Limits) -> Record {
+    /// An empty record, for the worker with this number, one of `workers` that so many reactors have.
+    pub fn new(
+        (number, workers): (usize, usize),
+        reactors: u8,
+        census: Arc<Census>,
+        limits: &Limits,
+    ) -> Record {
         Record {
             run: RefCell::default(),
             serving: Cell::new(SessionId::NONE),
@@ -98,6 +112,8 @@ impl Record {
             send_high_bytes: limits.send_high_bytes,
             send_max_bytes: limits.send_max_bytes,
             census,
+            next_timer: Cell::new(number as u32),
+            timer_step: workers as u32,
         }
     }
 
@@ -125,7 +141,16 @@ impl Record {
 
     /// Whether the end of the session was asked for.
     pub fn has_ended(&self) -> bool {
-        self.halted.get().has_ended()
+        self.halted.get().has(Halted::ENDED)
+    }
+
+    /// Whether it was cut off, so that the handler is told of nothing more but its end.
+    pub fn is_lost(&self) -> bool {
+        self.halted.get().has(Halted::LOST)
+    }
+
+    fn is_over(&self) -> bool {
+        self.halted.get().has(Halted::OVER)
     }
 
     fn halt(&self, why: u8) {
@@ -161,7 +186,7 @@ impl Record {
         let mut own = self.run.borrow_mut();
         own.commands.page.end();
         std::mem::swap(&mut *own, run);
-        self.halted.get().has_ended()
+        self.has_ended()
     }
 
     #[cold]
@@ -272,7 +297,7 @@ impl Record {
             || self.queued_bytes_in(run) + bytes <= self.send_max_bytes;
         if !fits {
             run.commands.wish(Wish::Kill(CloseReason::SendFull));
-            self.halt(Halted::ENDED);
+            self.halt(Halted::ENDED | Halted::LOST);
         }
         fits
     }
@@ -376,9 +401,12 @@ impl Record {
     /// The same as an answer, without a copy.
     pub fn answer_shared(&self, bytes: Bytes) -> bool {
         let mut run = self.run.borrow_mut();
-        let has_room = self.has_room(&mut run, bytes.len());
+        // The reactor seals it, and what it puts around it waits for the peer too.
+        let head = run.standing.envelope.map(|envelope| (envelope.head)(bytes.len()));
+        let count = bytes.len() + head.map_or(0, |head| head.as_slice().len());
+        let has_room = self.has_room(&mut run, count);
         if has_room {
-            run.standing.queued_bytes += bytes.len();
+            run.standing.queued_bytes += count;
             run.commands.wish(Wish::Order(Order::Send(self.serving.get(), bytes)));
             self.go_on(&mut run);
         }
@@ -397,14 +425,22 @@ impl Record {
 
     /// Orders something of the session that is being served that ends it.
     pub fn end(&self, order: Order) {
+        let is_cut_off = matches!(order, Order::Abort(_));
         self.order(order);
-        self.close();
+        self.close(if is_cut_off { Halted::LOST } else { 0 });
     }
 
     /// No more is sent to the session that is being served, and no more frames are delivered.
-    pub fn close(&self) {
+    fn close(&self, why: u8) {
         self.run.borrow_mut().commands.page.end();
-        self.halt(Halted::ENDED);
+        self.halt(Halted::ENDED | why);
+    }
+
+    /// The session that is being served is over, or never began: it has no timers, and nothing waits for
+    /// its peer.
+    pub fn begin_end(&self) {
+        self.close(Halted::LOST | Halted::OVER);
+        self.run.borrow_mut().timers = None;
     }
 
     /// Wants something of a session.
@@ -426,7 +462,7 @@ impl Record {
     pub fn panicked(&self) {
         self.run.borrow_mut().commands.panics += 1;
         self.wish(Wish::Kill(CloseReason::HandlerPanicked));
-        self.close();
+        self.close(Halted::LOST);
     }
 
     /// The session that is being served is the writer, unless each of its messages is a matter of
@@ -452,7 +488,7 @@ impl Record {
 
     /// Bytes that wait for the peer of the session that is being served.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes_in(&self.run.borrow())
+        if self.is_over() { 0 } else { self.queued_bytes_in(&self.run.borrow()) }
     }
 
     fn queued_bytes_in(&self, run: &Run) -> usize {
@@ -461,7 +497,7 @@ impl Record {
 
     /// Whether it stands over the high mark.
     pub fn is_paused(&self) -> bool {
-        self.run.borrow().standing.pauses.has(Holds::QUEUE)
+        !self.is_over() && self.run.borrow().standing.pauses.has(Holds::QUEUE)
     }
 
     /// Whether its frames are not handled for now.
@@ -481,13 +517,16 @@ impl Record {
         }
     }
 
-    /// Starts a timer; `None` outside of a session.
+    /// Starts a timer; `None` outside of a session, and when there is nobody to tell any more.
     pub fn set_timer(&self, after: Duration) -> Option<TimerId> {
-        if self.serving.get() == SessionId::NONE {
+        if self.serving.get() == SessionId::NONE || self.is_lost() {
             return None;
         }
-        let key = self.run.borrow_mut().timers.get_or_insert_default().insert(0);
-        let id = TimerId::from_key(key);
+        let number = self.next_timer.get();
+        self.next_timer.set(number.wrapping_add(self.timer_step));
+        let started = Started { number, start: 0 };
+        let key = self.run.borrow_mut().timers.get_or_insert_default().insert(started);
+        let id = TimerId::from_key(Key { index: key.index, generation: number });
         self.wish(Wish::SetTimer(LaneTimer { id, start: 0 }, after));
         Some(id)
     }
@@ -495,10 +534,9 @@ impl Record {
     /// Starts a timer anew; `false` if it has fired or was cancelled.
     pub fn reset_timer(&self, id: TimerId, after: Duration) -> bool {
         let mut run = self.run.borrow_mut();
-        let start = run.timers.as_deref_mut().and_then(|timers| timers.get_mut(id.key()));
-        let Some(start) = start else { return false };
-        *start += 1;
-        let timer = LaneTimer { id, start: *start };
+        let Some((_, started)) = find(&mut run, id) else { return false };
+        started.start += 1;
+        let timer = LaneTimer { id, start: started.start };
         run.commands.wish(Wish::SetTimer(timer, after));
         self.go_on(&mut run);
         true
@@ -515,14 +553,15 @@ impl Record {
 
     fn forget_timer(&self, id: TimerId) -> bool {
         let mut run = self.run.borrow_mut();
-        run.timers.as_deref_mut().and_then(|timers| timers.remove(id.key())).is_some()
+        let key = find(&mut run, id).map(|(key, _)| key);
+        key.zip(run.timers.as_deref_mut()).is_some_and(|(key, timers)| timers.remove(key).is_some())
     }
 
     /// Whether a timer that the wheel has fired was started as often as that; one that was not is
     /// stale.
     pub fn is_due(&self, timer: LaneTimer) -> bool {
-        let run = self.run.borrow();
-        run.timers.as_ref().is_some_and(|timers| timers.get(timer.id.key()) == Some(&timer.start))
+        let mut run = self.run.borrow_mut();
+        find(&mut run, timer.id).is_some_and(|(_, started)| started.start == timer.start)
     }
 
     /// After a timer's callback: forgets it, unless it was started anew meanwhile.
@@ -538,6 +577,13 @@ impl Record {
         self.wish(Wish::Connect(id, route, timeout));
         Some(id)
     }
+}
+
+/// A timer of the session that is being served, by its name, and its place among the others.
+fn find(run: &mut Run, id: TimerId) -> Option<(Key, &mut Started)> {
+    let Key { index, generation } = id.key();
+    let (key, started) = run.timers.as_deref_mut()?.at(index as usize)?;
+    (started.number == generation).then_some((key, started))
 }
 
 #[cfg(test)]

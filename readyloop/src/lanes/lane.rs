@@ -37,35 +37,37 @@ pub enum Stage<S> {
     Open(S),
     /// Its end has been asked for: no more frames.
     Ended(S),
+    /// It was cut off: only its end is told.
+    Lost(S),
     /// It is over, or it never began.
     Over,
 }
 
 impl<S> Stage<S> {
-    /// The user's state.
+    /// The user's state, while anything is told but the end.
     #[inline]
     pub fn session(&mut self) -> Option<&mut S> {
         match self {
             Stage::Open(session) | Stage::Ended(session) => Some(session),
-            Stage::Unmet | Stage::Over => None,
+            Stage::Unmet | Stage::Lost(_) | Stage::Over => None,
         }
     }
 
     /// Whether nothing more is sent, and no more frames are delivered.
     #[inline]
     pub fn has_ended(&self) -> bool {
-        matches!(self, Stage::Ended(_) | Stage::Over)
+        matches!(self, Stage::Ended(_) | Stage::Lost(_) | Stage::Over)
     }
 
-    /// From now on, nothing is.
+    /// From now on, nothing is; and nothing else is told but the end, if it was `cut_off`.
     #[inline]
-    pub fn end(&mut self) {
-        if let Stage::Open(_) | Stage::Unmet = self {
-            *self = match std::mem::replace(self, Stage::Over) {
-                Stage::Open(session) => Stage::Ended(session),
-                _ => Stage::Over,
-            };
-        }
+    pub fn end(&mut self, cut_off: bool) {
+        *self = match std::mem::replace(self, Stage::Over) {
+            Stage::Open(session) | Stage::Ended(session) if cut_off => Stage::Lost(session),
+            Stage::Open(session) => Stage::Ended(session),
+            Stage::Unmet | Stage::Over => Stage::Over,
+            ended => ended,
+        };
     }
 }
 

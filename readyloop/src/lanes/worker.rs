@@ -103,7 +103,9 @@ impl<H: Handler> Worker<H> {
     pub fn new(shared: Arc<Shared<H>>, number: usize, handler: H) -> Worker<H> {
         let report = shared.report.clone();
         let inboxes = shared.inboxes.clone();
-        let record = Record::new(inboxes.len() as u8, shared.census.clone(), &shared.limits);
+        let place = (number, shared.posts.len());
+        let reactors = inboxes.len() as u8;
+        let record = Record::new(place, reactors, shared.census.clone(), &shared.limits);
         let asking = Rc::new(Asking { record, inboxes });
         let mut worker = Worker { handler, asking, number, shared, report };
         worker.start();
@@ -164,7 +166,7 @@ impl<H: Handler> Worker<H> {
             self.asking.post_foreign();
         }
         if self.asking.record.finish(&mut batch.run) {
-            stage.end();
+            stage.end(self.asking.record.is_lost());
         }
         std::mem::swap(&mut batch.run.timers, timers);
         post.end();
@@ -240,21 +242,22 @@ impl<H: Handler> Worker<H> {
             Event::News(news) => self.news(name, stage, news),
             Event::Due(timer) => self.due(name, stage, timer),
             Event::Close(reason) => {
-                record.close();
+                record.begin_end();
                 let stage = std::mem::replace(stage, Stage::Over);
-                if let Stage::Open(session) | Stage::Ended(session) = stage {
+                if let Stage::Open(session) | Stage::Ended(session) | Stage::Lost(session) = stage {
                     handler.on_close(session, reason, &mut context);
                 }
             }
             Event::ConnectFailed(reason) => {
+                record.begin_end();
                 handler.on_connect_failed(name, reason, &mut context);
             }
         }
     }
 
     fn news(&mut self, name: SessionId, stage: &mut Stage<H::Session>, news: News) {
-        let Some(session) = stage.session() else { return };
         let record = &self.asking.record;
+        let Some(session) = stage.session().filter(|_| !record.is_lost()) else { return };
         let has_ended = record.has_ended();
         // The last word is not asked of a handler that has had it.
         if !(has_ended && matches!(news, News::Closing(_) | News::PeerFinished)) {
@@ -267,7 +270,7 @@ impl<H: Handler> Worker<H> {
 
     fn due(&mut self, name: SessionId, stage: &mut Stage<H::Session>, timer: LaneTimer) {
         let record = &self.asking.record;
-        if !record.is_due(timer) {
+        if record.is_lost() || !record.is_due(timer) {
             return;
         }
         let Some(session) = stage.session() else { return };

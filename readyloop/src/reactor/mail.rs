@@ -88,6 +88,17 @@ impl Posting {
         Posting { inboxes, number, outboxes }
     }
 
+    /// What a callback sends to its own session counts as an answer: whose, and how many bytes.
+    fn as_answer(&self, letter: Letter) -> (Letter, Option<(SessionId, usize)>) {
+        match letter {
+            Letter::Order(Order::Send(id, bytes)) if self.outboxes.serves(id) => {
+                let count = bytes.len();
+                (Letter::Order(Order::Answer(id, bytes, count)), Some((id, count)))
+            }
+            other => (other, None),
+        }
+    }
+
     /// Posts all, and sees to it that the reactor hears when it has caught up with itself.
     fn post_all(&self) {
         self.outboxes.post(None, self);
@@ -118,11 +129,13 @@ impl Asker for Posting {
 
     fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
         self.post_so_far(inboxes, reactor);
-        let (inbox, load) = (&inboxes[reactor], letter.load());
+        let inbox = &inboxes[reactor];
+        let own = Arc::ptr_eq(inboxes, &self.inboxes) && reactor == self.number;
+        let (letter, answer) = if own { self.as_answer(letter) } else { (letter, None) };
+        let load = letter.load();
         if !Arc::ptr_eq(inboxes, &self.inboxes) {
             return inbox.post(letter, load).map_err(|(_, refused)| refused);
         }
-        let sent = letter.sent();
         if self.outboxes.admits(reactor, load) {
             let has_room = inbox.post_beyond(letter, load).map_err(|_| Refused::Stopped)?;
             if !has_room {
@@ -131,9 +144,9 @@ impl Asker for Posting {
         } else {
             inbox.post(letter, load).map_err(|(_, refused)| refused)?;
         }
-        if reactor == self.number {
+        if own {
             self.outboxes.follow();
-            self.outboxes.sends(sent);
+            self.outboxes.sends(answer);
         }
         Ok(())
     }
@@ -275,7 +288,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Closes all mailboxes; callers that were handed over too late are hung up on.
     pub(super) fn close_mailboxes(&mut self) {
-        self.letters.close();
+        self.letters.close().into_iter().for_each(Letter::forget);
         for caller in self.callers.close() {
             let ip = caller.counted_ip(&self.kernel);
             self.kernel.close(caller.socket, Farewell::Finish);

@@ -45,7 +45,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let alive = self.sessions.get(id).is_some_and(|session| !session.is_dead());
         if alive {
             self.sessions.stats.timers += 1;
-            self.tell(id, News::Timer(timer));
+            self.tell(id, News::Timer(self.sessions.named(timer)));
         }
         self.sessions.settle_timer(id, timer);
     }

@@ -1,4 +1,4 @@
-//! What a record holds, and what is refused.
+//! The record by itself: what is written down, and in which order.
 
 use super::*;
 use crate::commands::PAGE_BYTES_KEPT;
@@ -8,7 +8,7 @@ fn record() -> Record {
 }
 
 fn record_within(limits: &Limits) -> Record {
-    Record::new(1, Arc::new(Census::new(1, limits)), limits)
+    Record::new((0, 1), 1, Arc::new(Census::new(1, limits)), limits)
 }
 
 fn begin(record: &Record, id: SessionId, ended: bool) {

@@ -1,6 +1,8 @@
 //! What a handler in place asks for while something that a `Remote` has posted on its thread waits in
 //! the reactor's inbox: that goes by the inbox too, behind it, as it would to another reactor.
 
+use bytes::Bytes;
+
 use crate::close::CloseReason;
 use crate::envelope::Envelope;
 use crate::id::SessionId;
@@ -17,6 +19,8 @@ pub(super) struct Following {
     paused: bool,
     /// Its handler has closed it.
     ended: bool,
+    /// The envelope that its handler has chosen.
+    envelope: Option<Option<&'static Envelope>>,
 }
 
 impl Sessions {
@@ -31,8 +35,10 @@ impl Sessions {
         if !self.follows() || !self.is_own(order.reactor()) {
             return self.order(order, by);
         }
-        let Order::Join(id, group) = order else {
-            return self.send_out(self.reactor, order, by);
+        let (id, group) = match order {
+            Order::Send(id, bytes) if id == by => return self.send_following(id, bytes),
+            Order::Join(id, group) => (id, group),
+            _ => return self.send_out(self.reactor, order, by),
         };
         // A broadcast goes only where there are members, and what is broadcast next is for this one too.
         group.joined(self.reactor);
@@ -45,8 +51,18 @@ impl Sessions {
 
     /// Sends to the session that is being served, or loses it if that is too much.
     #[cold]
-    pub fn send_following(&mut self, id: SessionId, order: Order) -> bool {
-        let count = order.payload_bytes();
+    pub fn send_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        let count = self.sealed_bytes_following(id, bytes.len());
+        self.follow_with(id, count, Order::Answer(id, bytes, count))
+    }
+
+    /// The same without its envelope.
+    #[cold]
+    pub fn send_bare_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
+        self.follow_with(id, bytes.len(), Order::AnswerBare(id, bytes))
+    }
+
+    fn follow_with(&mut self, id: SessionId, count: usize, order: Order) -> bool {
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;
@@ -74,11 +90,19 @@ impl Sessions {
         }
     }
 
-    /// So many bytes have come, by whomever they were sent.
-    pub(super) fn has_come(&mut self, id: SessionId, count: usize) {
+    /// So many bytes of what was on its way to it wait for its peer now.
+    pub(super) fn answer_has_come(&mut self, id: SessionId, count: usize) {
         if let Some(following) = self.following.get_mut(&id) {
+            // What a session has sent by a `Remote` in its last callback was not noted any more.
             following.bytes = following.bytes.saturating_sub(count);
         }
+    }
+
+    /// How many bytes will wait for the peer when so many are sent.
+    fn sealed_bytes_following(&self, id: SessionId, bytes: usize) -> usize {
+        let chosen = self.following.get(&id).and_then(|following| following.envelope);
+        let envelope = chosen.unwrap_or_else(|| self.get(id).and_then(Session::envelope));
+        bytes + envelope.map_or(0, |envelope| (envelope.head)(bytes).as_slice().len())
     }
 
     /// Bytes that wait for the peer, also those on their way here.
@@ -100,6 +124,7 @@ impl Sessions {
     ) -> bool {
         let accepts = self.accepts_following(id);
         if accepts {
+            self.following.entry(id).or_default().envelope = Some(envelope);
             self.outboxes.push_own(Order::SetEnvelope(id, envelope));
         }
         accepts

@@ -44,14 +44,13 @@ impl Sessions {
     /// Does what was ordered of a session of this reactor; `false` if its end has begun.
     pub fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Send(id, bytes) => {
-                let id = self.names.slot(id);
-                self.has_come(id, bytes.len());
+            Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
+            Order::Answer(id, bytes, count) => {
+                self.answer_has_come(id, count);
                 self.send_shared(id, bytes)
             }
-            Order::SendBare(id, bytes) => {
-                let id = self.names.slot(id);
-                self.has_come(id, bytes.len());
+            Order::AnswerBare(id, bytes) => {
+                self.answer_has_come(id, bytes.len());
                 self.send_bare(id, &bytes)
             }
             Order::Close(id, reason) => self.close(self.names.slot(id), reason),

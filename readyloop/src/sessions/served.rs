@@ -1,7 +1,6 @@
 //! The session that is being served: whether it goes on, and its answers.
 
 use crate::id::SessionId;
-use crate::order::Order;
 use crate::page::Writer;
 use crate::session::Session;
 
@@ -59,7 +58,7 @@ impl Sessions {
     #[inline(never)]
     fn answer_anew(&mut self, id: SessionId, [first, second]: [&[u8]; 2]) -> bool {
         if self.follows() {
-            return self.send_following(id, Order::Send(id, [first, second].concat().into()));
+            return self.send_following(id, [first, second].concat().into());
         }
         match self.get(id).and_then(Session::envelope) {
             Some(envelope) => self.send_sealed(id, envelope, [first, second]),

@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::id::SessionId;
 use crate::session::{Holds, Phase, Session};
+use crate::slab::Key;
 use crate::wheel::TimerId;
 
 use super::{Sessions, Timer, key};
@@ -128,17 +129,26 @@ impl Sessions {
     pub fn set_timer(&mut self, id: SessionId, after: Duration) -> Option<TimerId> {
         let due = self.now + after;
         let session = self.slab.get_mut(key(id)).filter(|session| !session.is_dead())?;
-        Some(self.wheel.set(&mut session.timers, due, Timer::User(id)))
+        let timer = self.wheel.set(&mut session.timers, due, Timer::User(id));
+        Some(self.named(timer))
+    }
+
+    /// A timer's name for handlers, by the wheel's name for it; and the other way about. Each reactor has
+    /// names of its own, so that those of its sessions mean nothing to the sessions of another one.
+    pub fn named(&self, timer: TimerId) -> TimerId {
+        let Key { index, generation } = timer.key();
+        TimerId::from_key(Key { index: index ^ u32::from(self.reactor) << 24, generation })
     }
 
     /// Moves a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
     pub fn reset_timer(&mut self, id: SessionId, timer: TimerId, after: Duration) -> bool {
-        let due = self.now + after;
+        let (due, timer) = (self.now + after, self.named(timer));
         self.wheel.value(timer) == Some(Timer::User(id)) && self.wheel.reset(timer, due)
     }
 
     /// Cancels a user's timer that belongs to `id`; `false` when it has fired or was cancelled.
     pub fn cancel_timer(&mut self, id: SessionId, timer: TimerId) -> bool {
+        let timer = self.named(timer);
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
         self.wheel.value(timer) == Some(Timer::User(id))
             && self.wheel.cancel(&mut session.timers, timer)

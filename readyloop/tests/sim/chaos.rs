@@ -3,25 +3,79 @@
 //!
 //! `READYLOOP_SEED=17 cargo test --test sim chaos` runs one world alone.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use readyloop::sim::{Client, Faults, Net, Rng};
-use readyloop::{Address, Bytes, CloseReason, Context, Limits, SessionId, Stats, TimerId, Trigger};
+use readyloop::{
+    Address, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, Limits, Refused, Remote,
+    SessionId, SlowMember, Stats, TimerId, Trigger,
+};
 
 use super::world::{Fact, React, World, framed};
 use super::worlds::each_world;
 
 const SEEDS: u64 = 800;
 
-/// What the handlers know of each other.
+/// What the handlers of all threads, and the world, have in common.
+#[derive(Default)]
+pub struct Common {
+    /// With which handlers ask too, if there is one.
+    pub remote: Option<Remote>,
+    /// Who was dialled.
+    pub dialled: Vec<SessionId>,
+    groups: Vec<Group>,
+    /// Who was cut off by its own handler.
+    lost: HashSet<SessionId>,
+    /// What handlers were told, or answered, that must not be.
+    wrong: Vec<String>,
+}
+
+pub type Shared = Arc<Mutex<Common>>;
+
+/// For handlers that have a `Remote` once it is put here.
+pub fn common() -> Shared {
+    let policies = [SlowMember::PauseSender, SlowMember::DropMessage, SlowMember::CloseMember];
+    let groups = policies.map(Group::new).into();
+    Arc::new(Mutex::new(Common { groups, ..Common::default() }))
+}
+
+/// More than all that are ever asked to join in a world.
+const COUNT_MAX: usize = 1 << 20;
+
+/// Nothing went wrong, and of no group has left who was not in it. Who has been counted and not joined
+/// yet when a server ends stays counted.
+pub fn check_common(common: &Shared, seed: u64) {
+    let common = common.lock().unwrap();
+    assert_eq!(common.wrong, [""; 0], "seed {seed}");
+    let members: Vec<_> = common.groups.iter().map(Group::len).collect();
+    let is_sane = |count: &usize| *count < COUNT_MAX;
+    assert!(members.iter().all(is_sane), "seed {seed}: less than nobody is left of {members:?}");
+}
+
+/// Who was dialled last, if anybody was.
+pub fn last_dialled(common: &Shared) -> SessionId {
+    common.lock().unwrap().dialled.last().copied().unwrap_or(SessionId::NONE)
+}
+
+/// In half of the worlds handlers ask by a `Remote` too; in the others sessions live longer.
+pub fn give_remote(common: &Shared, remote: &Remote, seed: u64) {
+    common.lock().unwrap().remote = (seed % 2 == 1).then(|| remote.clone());
+}
+
 struct Chaos {
     rng: Rng,
     ids: Vec<SessionId>,
     timers: Vec<TimerId>,
-    dialled: Rc<RefCell<Vec<SessionId>>>,
+    common: Shared,
+}
+
+fn dial(common: &Shared, context: &mut Context<'_>, span: Duration) -> Option<SessionId> {
+    let to: Address = "10.9.9.9:9".parse().unwrap();
+    let id = context.connect(&to, span);
+    common.lock().unwrap().dialled.extend(id);
+    id
 }
 
 impl Chaos {
@@ -33,10 +87,14 @@ impl Chaos {
     }
 
     fn dial(&mut self, context: &mut Context<'_>, span: Duration) {
-        let to: Address = "10.9.9.9:9".parse().unwrap();
-        let id = context.connect(&to, span);
-        self.ids.extend(id);
-        self.dialled.borrow_mut().extend(id);
+        self.ids.extend(dial(&self.common, context, span));
+    }
+
+    /// The session that is served is over for its handler.
+    fn is_lost(&mut self, context: &Context<'_>) {
+        if context.id() != SessionId::NONE {
+            self.common.lock().unwrap().lost.insert(context.id());
+        }
     }
 
     fn act(&mut self, context: &mut Context<'_>) {
@@ -51,7 +109,10 @@ impl Chaos {
                 context.send_to(other, &[3; 700]);
             }
             9 => context.close(),
-            10 => context.abort(),
+            10 => {
+                context.abort();
+                self.is_lost(context);
+            }
             11 => {
                 context.close_session(other);
             }
@@ -67,7 +128,10 @@ impl Chaos {
                 };
             }
             18 => self.dial(context, span),
-            19 if self.rng.below(4) == 0 => panic!("chaos"),
+            19 if self.rng.below(4) == 0 => {
+                self.is_lost(context);
+                panic!("chaos");
+            }
             20 => {
                 context.pause_until_drained();
             }
@@ -75,12 +139,102 @@ impl Chaos {
             _ => {}
         }
     }
+
+    /// More of it, by a `Remote` and with groups, if there is one.
+    fn act_by_remote(&mut self, context: &mut Context<'_>) {
+        let Some(remote) = self.common.lock().unwrap().remote.clone() else { return };
+        for _ in 0..self.rng.below(3) {
+            let group = self.common.lock().unwrap().groups[self.rng.below(3)].clone();
+            match self.rng.below(8) {
+                0 => context.join(&group),
+                1 => context.leave(&group),
+                2 => context.broadcast(&group, vec![4; 200]),
+                3 => {
+                    context.set_envelope(Some(&BARS));
+                }
+                _ => {
+                    let some = if self.rng.below(2) == 0 { None } else { Some(context.id()) };
+                    let to = some.unwrap_or_else(|| self.anybody(context));
+                    let _perhaps_full = ask(&mut self.rng, &remote, to, &group, &self.common);
+                }
+            }
+        }
+    }
 }
 
-pub fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
+/// Each message behind a bar.
+static BARS: Envelope = Envelope { head: |_| EnvelopeHead::new(b"|"), farewell: b"|bye" };
+
+/// Asks for something by a `Remote`, of any session.
+fn ask(
+    rng: &mut Rng,
+    remote: &Remote,
+    to: SessionId,
+    group: &Group,
+    common: &Shared,
+) -> Result<(), Refused> {
+    match rng.below(14) {
+        0..4 => remote.send(to, vec![5; 300]),
+        4 => remote.send(to, vec![6; 7_000]),
+        5 => remote.close(to),
+        6 => remote.abort(to),
+        7 | 8 => remote.join(to, group),
+        9 => remote.leave(to, group),
+        10 => remote.broadcast(group, vec![7; 200]),
+        11 if rng.below(100) == 0 => {
+            remote.stop();
+            Ok(())
+        }
+        12 if rng.below(200) == 0 => {
+            remote.stop_now();
+            Ok(())
+        }
+        _ => {
+            let reactor = rng.below(remote.reactors()) as u8;
+            let (common, group, seed) = (common.clone(), group.clone(), rng.bits());
+            remote.run_on(reactor, move |context| run(seed, to, &group, &common, context))
+        }
+    }
+}
+
+/// What is run on a reactor: there is no session.
+fn run(seed: u64, to: SessionId, group: &Group, common: &Shared, context: &mut Context<'_>) {
+    let mut rng = Rng::new(seed);
+    for _ in 0..rng.below(4) {
+        match rng.below(12) {
+            0 | 1 => context.send_to(to, &[8; 400]),
+            2 => context.send_shared_to(to, Bytes::from(vec![9; 2_000])),
+            3 => context.broadcast(group, vec![10; 200]),
+            4 => context.close_session(to),
+            5 => context.abort_session(to),
+            6 => drop(dial(common, context, Duration::from_millis(10))),
+            7 if rng.below(4) == 0 => panic!("chaos"),
+            8 => {
+                context.close();
+                context.join(group);
+                let timer = context.set_timer(Duration::ZERO);
+                if context.send(b"to nobody") || timer.is_some() {
+                    common.lock().unwrap().wrong.push("who is nobody was served".to_string());
+                }
+            }
+            _ => {
+                let remote = common.lock().unwrap().remote.clone();
+                let _perhaps_full = remote.map(|remote| ask(&mut rng, &remote, to, group, common));
+            }
+        }
+    }
+}
+
+pub fn chaos(seed: u64, common: Shared) -> React {
     let rng = Rng::new(!seed);
-    let mut chaos = Chaos { rng, ids: Vec::new(), timers: Vec::new(), dialled };
+    let mut chaos = Chaos { rng, ids: Vec::new(), timers: Vec::new(), common };
     Box::new(move |fact, context| {
+        if chaos.common.lock().unwrap().lost.contains(&context.id())
+            && !matches!(fact, Fact::Close(..))
+        {
+            let wrong = format!("{} is lost, and was told {fact:?}", context.id());
+            chaos.common.lock().unwrap().wrong.push(wrong);
+        }
         if let Fact::Open(id) = fact {
             chaos.ids.push(*id);
         }
@@ -91,6 +245,7 @@ pub fn chaos(seed: u64, dialled: Rc<RefCell<Vec<SessionId>>>) -> React {
         for _ in 0..chaos.rng.below(3) {
             chaos.act(context);
         }
+        chaos.act_by_remote(context);
     })
 }
 
@@ -178,20 +333,21 @@ fn live(seed: u64) -> Stats {
         ..Limits::default()
     };
     let faults = Faults::random(seed);
-    let dialled: Rc<RefCell<Vec<_>>> = Rc::default();
-    let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, dialled.clone()));
+    let common = common();
+    let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, common.clone()));
+    give_remote(&common, &world.remote, seed);
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
     for _ in 0..rng.below(300) {
         match rng.below(11) {
             10 => {
                 // From another thread, to somebody who may be long gone.
-                let somebody = dialled.borrow().last().copied().unwrap_or(SessionId::NONE);
-                match rng.below(4) {
-                    0 => world.remote.send(somebody, &b"mail"[..]).unwrap(),
-                    1 => world.remote.close(somebody).unwrap(),
-                    2 => world.remote.abort(somebody).unwrap(),
-                    _ => world.remote.run_on(0, move |context| context.close()).unwrap(),
-                }
+                let somebody = last_dialled(&common);
+                let _perhaps_stopped = match rng.below(4) {
+                    0 => world.remote.send(somebody, &b"mail"[..]),
+                    1 => world.remote.close(somebody),
+                    2 => world.remote.abort(somebody),
+                    _ => world.remote.run_on(0, move |context| context.close()),
+                };
             }
             0 | 1 => {
                 clients.push(somebody(&world.net, 0, &mut rng));
@@ -222,7 +378,8 @@ fn live(seed: u64) -> Stats {
     }
     world.run_out();
     let facts = world.facts();
-    check_lives(&facts, &dialled.borrow(), seed);
+    check_lives(&facts, &common.lock().unwrap().dialled, seed);
+    check_common(&common, seed);
     assert_eq!(world.reactor.session_count(), 0, "seed {seed}");
     let stats = world.reactor.stats();
     let closes = facts.iter().filter(|fact| matches!(fact, Fact::Close(..))).count() as u64;
@@ -242,6 +399,6 @@ fn whatever_handlers_do_every_session_lives_once() {
     // The worlds are wide enough: sessions have ended in every way that there is.
     let never: Vec<_> =
         CloseReason::KIND_NAMES.iter().zip(closed).filter(|(_, n)| *n == 0).collect();
-    let outside = ["peer_lost", "malformed", "too_slow", "framer_broke"];
+    let outside = ["peer_lost", "malformed", "framer_broke"];
     assert!(never.iter().map(|(kind, _)| **kind).eq(outside), "{closed:?}");
 }

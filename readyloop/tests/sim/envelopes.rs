@@ -1,14 +1,17 @@
 //! Envelopes: whoever sends to a session that has one, and however, its peer gets each message in a
 //! frame of its own, in order; and nobody else notices.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::{Client, End};
 use readyloop::{
     Balance, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, LengthPrefixed, Limits,
-    SessionId, SlowMember, Trigger,
+    Remote, SessionId, SlowMember, Trigger,
 };
 
+use super::order::town;
 use super::town::{Plan, Town};
 use super::world::{BOTH, Fact, React, framed};
 
@@ -85,6 +88,53 @@ fn each_message_has_a_head_of_its_own_in_whatever_way_it_was_sent() {
             say(&mut town, &plain, b"all of you");
             assert_eq!(plain.take_received(), PLAIN, "{how}");
             assert_eq!(wrapped.take_received(), b"|10:all of you", "{how}");
+        }
+    }
+}
+
+/// Sends in every way in which a context can, and says what waits then.
+fn say_by_all_doors(context: &mut Context<'_>) -> usize {
+    let id = context.id();
+    assert!(context.send(b"1") && context.send_bare(b"bare"));
+    assert!(context.send_shared(Bytes::from_static(b"22")));
+    context.send_to(id, b"333");
+    context.send_shared_to(id, Bytes::from_static(b"4444"));
+    context.queued_bytes()
+}
+
+const SEALED_BYTES: usize = b"|1:1bare|2:22|3:333|4:4444".len();
+
+#[test]
+fn the_head_of_each_message_waits_for_the_peer_like_the_rest_of_it() {
+    let limits = Limits { send_low_bytes: 1, send_high_bytes: 2, ..Limits::default() };
+    for (more, trigger) in [0, 1].into_iter().flat_map(|more| BOTH.map(|way| (more, way))) {
+        for plan in PLANS {
+            for (by_remote, wraps_before) in [(false, true), (true, true), (true, false)] {
+                let limits = Limits { send_max_bytes: SEALED_BYTES + more, ..limits.clone() };
+                let way = (plan, trigger);
+                let told = Rc::new(Cell::new((0, false)));
+                let (result, group) = (told.clone(), Group::new(SlowMember::default()));
+                let react =
+                    move |fact: &Fact, context: &mut Context<'_>, remote: &Remote| match fact {
+                        Fact::Open(_) if wraps_before => assert!(context.set_envelope(Some(&BARS))),
+                        Fact::Frame(id, _) => {
+                            if by_remote {
+                                remote.leave(*id, &group).unwrap();
+                            }
+                            assert!(wraps_before || context.set_envelope(Some(&BARS)));
+                            result.set((say_by_all_doors(context), context.send_bare(b"x")));
+                        }
+                        _ => {}
+                    };
+                let mut town = town(0, way, readyloop::sim::Faults::none(), &limits, react);
+                let (client, _) = town.caller();
+                say(&mut town, &client, b"x");
+                assert_eq!(
+                    told.get(),
+                    (SEALED_BYTES, more == 1),
+                    "{way:?} {by_remote} {wraps_before}"
+                );
+            }
         }
     }
 }

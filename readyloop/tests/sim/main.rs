@@ -3,9 +3,11 @@
 
 mod accept;
 mod accept_descriptors;
+mod after_the_end;
 mod bytes;
 mod chaos;
 mod connect;
+mod differences;
 mod ends;
 mod envelopes;
 mod fairness;
@@ -23,10 +25,12 @@ mod scripts;
 mod seeds;
 mod stopping;
 mod threads;
+mod timer_names;
 mod timing;
 mod topologies;
 mod town;
 mod towns;
 mod traces;
+mod urgent;
 mod world;
 mod worlds;

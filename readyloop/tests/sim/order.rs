@@ -368,3 +368,54 @@ fn each_session_hears_each_asker_in_order_whatever_the_doors() {
         });
     }
 }
+
+#[test]
+fn what_has_arrived_behind_a_remote_counts_once() {
+    let limits = Limits {
+        send_low_bytes: 10,
+        send_high_bytes: 1_000,
+        mails_per_turn: 1,
+        ..Limits::default()
+    };
+    for way in ways() {
+        let sent = Rc::new(Cell::new(0));
+        let (group, count) = (Group::new(SlowMember::DropMessage), sent.clone());
+        let most = Rc::new(Cell::new(0));
+        let highest = most.clone();
+        let mut town = town(0, way, Faults::none(), &limits, move |fact, context, remote| {
+            if let Fact::Frame(id, _) = fact {
+                remote.leave(*id, &group).unwrap();
+                assert!(context.send(&[1; 30]));
+                count.set(count.get() + 30);
+                let excess = context.queued_bytes() as isize - count.get();
+                highest.set(excess.max(highest.get()));
+            }
+        });
+        let (client, _) = town.caller();
+        client.stop_reading();
+        client.set_window(1);
+        for _ in 0..20 {
+            client.send(&framed(b"x"));
+            (0..3).for_each(|_| town.step());
+        }
+        assert!(most.get() <= 0, "{way:?}: {} bytes too many", most.get());
+        town.settle();
+    }
+}
+
+#[test]
+fn a_join_that_a_server_has_not_done_when_it_ends_counts_nobody() {
+    for way in ways() {
+        let group = Group::new(SlowMember::DropMessage);
+        let room = group.clone();
+        let mut town = town(0, way, Faults::none(), &Limits::default(), move |fact, _, remote| {
+            if let Fact::Close(id, _) = fact {
+                let _perhaps_stopped = remote.join(*id, &room);
+            }
+        });
+        let _client = town.caller();
+        town.remote.stop_now();
+        town.run_out();
+        assert_eq!(group.len(), 0, "{way:?}");
+    }
+}

@@ -10,7 +10,9 @@ use std::time::Duration;
 use readyloop::sim::{Client, Faults, Rng};
 use readyloop::{Balance, Limits, SessionId};
 
-use super::chaos::{chaos, disturb, somebody, speak};
+use super::chaos::{
+    chaos, check_common, common, disturb, give_remote, last_dialled, somebody, speak,
+};
 use super::seeds::{
     Caller, LONGEST_RETRY, POISON, answer, assert_taken, check_lives, memory_is_back, refusals,
     small_limits,
@@ -150,17 +152,18 @@ fn live_in_chaos(seed: u64, workers: bool) {
         drain_timeout: Duration::from_millis(60),
         ..Limits::default()
     };
-    let (dialled, made) = (Names::default(), Cell::new(seed));
+    let (common, made) = (common(), Cell::new(seed));
     let faults = Faults::random(seed);
     let mut town = Town::new(seed, plan, trigger, faults, &limits, || {
         made.set(made.get().wrapping_mul(31) + 7);
-        chaos(made.get(), dialled.clone())
+        chaos(made.get(), common.clone())
     });
+    give_remote(&common, &town.remote, seed);
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
     for _ in 0..rng.below(300) {
         match rng.below(11) {
             10 => {
-                let somebody = dialled.borrow().last().copied().unwrap_or(SessionId::NONE);
+                let somebody = last_dialled(&common);
                 let _perhaps_full = match rng.below(4) {
                     0 => town.remote.send(somebody, &b"mail"[..]),
                     1 => town.remote.close(somebody),
@@ -194,7 +197,8 @@ fn live_in_chaos(seed: u64, workers: bool) {
     }
     town.run_out();
     let facts = town.facts();
-    super::chaos::check_lives(&facts, &dialled.borrow(), seed);
+    super::chaos::check_lives(&facts, &common.lock().unwrap().dialled, seed);
+    check_common(&common, seed);
     let closes = facts.iter().filter(|fact| matches!(fact, Fact::Close(..))).count() as u64;
     assert_eq!(closes, town.stats().opened, "seed {seed}: {:?}", town.stats());
 }

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::{Client, Faults, Net, Rng};
-use readyloop::{Balance, CloseReason, Limits, SessionId, Trigger};
+use readyloop::{Balance, CloseReason, Limits, Trigger};
 
-use super::chaos::{chaos, disturb, speak};
+use super::chaos::{chaos, common, disturb, speak};
 use super::town::{Plan, Town};
 use super::world::{Fact, React, echo, framed};
 
@@ -104,10 +104,10 @@ fn faults(seed: u64) -> Faults {
 
 /// Lives through one world, and tells its history.
 fn history(world: &Kept) -> Vec<String> {
-    let (place, seed, dialled) =
-        (Place::default(), world.seed, Rc::<RefCell<Vec<SessionId>>>::default());
+    // Nobody has a `Remote` there.
+    let (place, seed, common) = (Place::default(), world.seed, common());
     let react = || {
-        let react = if world.chaos { chaos(seed, dialled.clone()) } else { echo() };
+        let react = if world.chaos { chaos(seed, common.clone()) } else { echo() };
         written_down(&place, react)
     };
     let mut town = Town::new(seed, world.plan, world.trigger, faults(seed), &limits(), react);

@@ -50,6 +50,8 @@ struct Shared {
     close: Vec<Verb>,
     drained: BTreeMap<Who, Vec<Verb>>,
     timers: BTreeMap<usize, (TimerId, Who, Vec<Verb>)>,
+    /// Those that were set before this round.
+    old_timers: BTreeMap<usize, (TimerId, Who)>,
     /// What each dialled peer answers, and what is to be done then.
     dials: BTreeMap<usize, (Answer, Vec<Verb>)>,
     /// Moments of this round at which something may be due, in seconds.
@@ -108,7 +110,7 @@ impl Shared {
         if let Fact::Open(_) = fact {
             self.opened.insert(who);
         }
-        verbs.retain(|verb| !self.stopping && !differs(fact, verb));
+        verbs.retain(|_| !self.stopping);
         (format!("returns in {who:?}, {text}"), verbs)
     }
 
@@ -162,20 +164,6 @@ impl Shared {
             true => std::mem::take(verbs(self)),
             false => Vec::new(),
         }
-    }
-}
-
-/// What is known to be answered differently after the end, see `docs/topologies.md`.
-fn differs(fact: &Fact, verb: &Verb) -> bool {
-    let own = [Door::Send, Door::Framed, Door::Shared, Door::Bare];
-    let is_over = matches!(fact, Fact::Close(..) | Fact::ConnectFailed(..));
-    match verb {
-        Verb::SetTimer(..) | Verb::ResetTimer(..) | Verb::CancelTimer(_) => is_over,
-        Verb::Queued | Verb::IsPaused | Verb::Envelope(_) | Verb::Pause { .. } => {
-            matches!(fact, Fact::ConnectFailed(..))
-        }
-        Verb::Say(door, _) => matches!(fact, Fact::ConnectFailed(..)) && own.contains(door),
-        _ => false,
     }
 }
 
@@ -252,12 +240,12 @@ fn ask(verb: &Verb, state: &State, context: &mut Context<'_>) -> Option<String> 
             return Some(timer.is_some().to_string());
         }
         Verb::ResetTimer(number, span) => {
-            let timer = with(state, |shared| shared.own_timer(*number, own))?;
+            let timer = with(state, |shared| shared.timer(*number, own))?;
             with(state, |shared| shared.is_due(*span, context));
             return Some(context.reset_timer(timer, Duration::from_secs(*span)).to_string());
         }
         Verb::CancelTimer(number) => {
-            let timer = with(state, |shared| shared.own_timer(*number, own))?;
+            let timer = with(state, |shared| shared.timer(*number, own))?;
             let cancelled = context.cancel_timer(timer);
             if cancelled {
                 with(state, |shared| shared.timers.remove(number));
@@ -292,11 +280,18 @@ fn ask(verb: &Verb, state: &State, context: &mut Context<'_>) -> Option<String> 
 }
 
 impl Shared {
-    /// A timer's name means something to its session only.
-    fn own_timer(&mut self, number: usize, own: SessionId) -> Option<TimerId> {
+    /// Its own, or one that another session has set before this round, to which alone it means something.
+    fn timer(&mut self, number: usize, own: SessionId) -> Option<TimerId> {
         let who = self.name(own);
-        let (timer, owner, _) = self.timers.get(&number)?;
-        (*owner == who).then_some(*timer)
+        let own = self.timers.get(&number).map(|(timer, owner, _)| (*timer, *owner));
+        let foreign = self.old_timers.get(&number).copied().filter(|(_, owner)| *owner != who);
+        Some(own.filter(|(_, owner)| *owner == who).or(foreign)?.0)
+    }
+
+    fn begin(&mut self, act: &Act) {
+        (self.close, self.actor) = (act.close.clone(), None);
+        let old = self.timers.iter().map(|(number, (id, who, _))| (*number, (*id, *who)));
+        self.old_timers = old.collect();
     }
 
     fn is_due(&mut self, span: u64, context: &Context<'_>) {
@@ -393,6 +388,8 @@ struct Seen {
     /// How much it had received when the round began.
     before: usize,
     finished: bool,
+    /// It had finished when the round began, and the server had not: a last word may be on its way.
+    is_half: bool,
     torn: bool,
 }
 
@@ -443,6 +440,7 @@ impl Stage {
             }
         }
         if !with(&self.state, |shared| std::mem::replace(&mut shared.stopping, true)) {
+            self.look_at_clients();
             self.town.remote.stop();
         }
         self.town.run_out();
@@ -462,14 +460,9 @@ impl Stage {
     }
 
     fn begin(&mut self, act: &Act) {
-        for seen in self.clients.values_mut().filter(|seen| seen.client.end().is_none()) {
-            seen.before = seen.client.received().len();
-        }
+        self.look_at_clients();
         let state = self.state.clone();
-        with(&state, |shared| {
-            shared.close = act.close.clone();
-            shared.actor = None;
-        });
+        with(&state, |shared| shared.begin(act));
         match &act.round {
             Round::Call { unix, open } => {
                 with(&state, |shared| shared.open = open.clone());
@@ -516,8 +509,17 @@ impl Stage {
         }
     }
 
+    fn look_at_clients(&mut self) {
+        for seen in self.clients.values_mut() {
+            let is_open = seen.client.end().is_none();
+            seen.is_half = is_open && seen.finished;
+            seen.before = if is_open { seen.client.received().len() } else { seen.before };
+        }
+    }
+
     fn see(&mut self, who: Who, client: Client) {
-        self.clients.insert(who, Seen { client, before: 0, finished: false, torn: false });
+        self.clients
+            .insert(who, Seen { client, before: 0, finished: false, is_half: false, torn: false });
     }
 
     /// The client, if it can still say something; the round is its.
@@ -580,7 +582,7 @@ impl Stage {
             let is_cut = with(&self.state, |shared| shared.stopping_now);
             // What is on its way when the server ends arrives nowhere.
             let end = end.filter(|_| !is_cut).unwrap_or(End::Finished);
-            if end == End::Reset || seen.torn || is_cut {
+            if end == End::Reset || seen.torn || seen.is_half || is_cut {
                 bytes.truncate(seen.before);
             }
             with(&self.state, |shared| {

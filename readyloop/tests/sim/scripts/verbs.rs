@@ -120,7 +120,7 @@ struct Author {
     callers: usize,
     /// Whether all that is sent to the acting session in this round is sent by its context.
     is_queue_known: bool,
-    /// Whether there are envelopes in this script: their heads wait for the peer too, or do not yet.
+    /// Whether there are envelopes in this script.
     has_envelopes: bool,
     /// Whose end was asked for in this round: once is enough.
     ended: Vec<Who>,
@@ -167,7 +167,7 @@ impl Author {
 
     fn caller(&mut self) -> Act {
         (self.spans, self.ended) = (0, Vec::new());
-        self.is_queue_known = !self.has_envelopes && self.rng.below(2) == 0;
+        self.is_queue_known = self.rng.below(2) == 0;
         let open = self.verbs(Place::Session, 3);
         self.callers += 1;
         Act { round: Round::Call { unix: self.rng.below(4) == 0, open }, close: Vec::new() }
@@ -175,7 +175,7 @@ impl Author {
 
     fn act(&mut self) -> Act {
         (self.spans, self.ended) = (0, Vec::new());
-        self.is_queue_known = !self.has_envelopes && self.rng.below(2) == 0;
+        self.is_queue_known = self.rng.below(2) == 0;
         let who = self.other();
         let round = match self.rng.below(16) {
             0 => return self.caller(),
@@ -349,9 +349,6 @@ impl Author {
             12 if self.ended.len() == 1 => Verb::RemoteStopNow,
             _ => return Vec::new(),
         }];
-        let is_timer = |verb: &Verb| {
-            matches!(verb, Verb::SetTimer(..) | Verb::ResetTimer(..) | Verb::CancelTimer(_))
-        };
         let is_broadcast = |verb: &Verb| {
             matches!(verb, Verb::Say(Door::Broadcast(_) | Door::RemoteBroadcast(_), _))
         };
@@ -360,9 +357,6 @@ impl Author {
                 tail.extend(late.into_iter().filter(|verb| !is_broadcast(verb)));
             }
             Verb::Stop | Verb::RemoteStop | Verb::RemoteStopNow => {}
-            Verb::Abort | Verb::AbortSession(_) => {
-                tail.extend(late.into_iter().filter(|verb| !is_timer(verb)));
-            }
             _ => tail.extend(late),
         }
         tail
