@@ -15,8 +15,9 @@ pub enum Letter {
     Orders(Orders),
     /// Run something on the reactor's thread.
     Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
-    /// From the reactor to itself: all that its thread had posted before has been done.
-    CaughtUp,
+    /// From the reactor to itself, the how manieth such word: all that its thread had posted before has
+    /// been done.
+    CaughtUp(u64),
     /// Stop: no more callers, drain all sessions, end.
     Stop,
     /// Stop without draining.
@@ -48,7 +49,7 @@ impl Letter {
                     }
                 }
             }
-            Letter::Run(_) | Letter::CaughtUp | Letter::Stop | Letter::StopNow => {}
+            Letter::Run(_) | Letter::CaughtUp(_) | Letter::Stop | Letter::StopNow => {}
         }
     }
 
@@ -59,7 +60,7 @@ impl Letter {
             Letter::Orders(orders) => orders.load(),
             Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
             Letter::Commands(_, commands) => commands.load(),
-            Letter::CaughtUp | Letter::Stop | Letter::StopNow => Load::default(),
+            Letter::CaughtUp(_) | Letter::Stop | Letter::StopNow => Load::default(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Outboxes {
     /// The number of the reactor.
     own: usize,
     follows: Cell<Follows>,
+    /// How often the reactor has asked to be told that.
+    asked: Cell<u64>,
     serving: Rc<Serving>,
 }
 
@@ -118,8 +120,14 @@ impl Outboxes {
             to_hold: Vec::new(),
             to_itself: Vec::new(),
         };
-        let (waiting, follows) = (Cell::new(0), Cell::new(Follows::No));
-        Outboxes { boxes: RefCell::new(boxes), waiting, own, follows, serving }
+        Outboxes {
+            boxes: RefCell::new(boxes),
+            waiting: Cell::new(0),
+            own,
+            follows: Cell::new(Follows::No),
+            asked: Cell::new(0),
+            serving,
+        }
     }
 
     /// Whether nothing is to be posted, or to be asked.
@@ -162,25 +170,29 @@ impl Outboxes {
         self.set_follows(Follows::Posted);
     }
 
-    /// Everything for the own inbox is posted: whether the reactor should now send itself word, so that
-    /// it hears when all of that is done.
-    pub fn asks(&self) -> bool {
+    /// Everything for the own inbox is posted: the number of the word that the reactor should now send
+    /// itself, so that it hears when all of that is done; if it should.
+    pub fn asks(&self) -> Option<u64> {
         let asks = self.follows.get() == Follows::Posted
             && self.boxes.borrow().boxes[self.own].letters.is_empty();
-        if asks {
+        asks.then(|| {
             self.set_follows(Follows::Asked);
-        }
-        asks
+            self.asked.set(self.next_word());
+            self.asked.get()
+        })
     }
 
-    /// The reactor has word from itself. `true` if nothing was posted behind it: from now on commands
-    /// are done in place.
-    pub fn has_caught_up(&self) -> bool {
-        let caught_up = self.follows.get() == Follows::Asked;
-        if caught_up {
+    /// The number of the word behind which all will be done that is posted now.
+    pub fn next_word(&self) -> u64 {
+        self.asked.get() + 1
+    }
+
+    /// The reactor has this word from itself. If nothing was posted behind it, commands are done in place
+    /// from now on.
+    pub fn has_heard(&self, word: u64) {
+        if self.follows.get() == Follows::Asked && word == self.asked.get() {
             self.set_follows(Follows::No);
         }
-        caught_up
     }
 
     /// Puts an order of `by` into the box of a reactor.
@@ -538,14 +550,19 @@ mod tests {
     #[test]
     fn commands_follow_what_was_posted_until_word_of_it_comes_back() {
         let (outboxes, inboxes) = (outboxes(2, 10), Inboxes::default());
-        assert!(!outboxes.follows() && !outboxes.asks() && !outboxes.has_caught_up());
+        assert!(!outboxes.follows() && outboxes.asks().is_none());
         outboxes.follow();
-        assert!(outboxes.has_news() && outboxes.asks() && !outboxes.asks(), "asked once");
+        assert!(outboxes.has_news());
+        assert_eq!((outboxes.asks(), outboxes.asks()), (Some(1), None), "asked once");
         assert_eq!(push(&outboxes, close(2), sender()), Taken::Now);
-        assert!(!outboxes.has_caught_up(), "something came behind the question");
-        assert!(!outboxes.asks(), "it is not posted yet");
+        outboxes.has_heard(1);
+        assert!(outboxes.follows(), "something came behind the question");
+        assert_eq!(outboxes.asks(), None, "it is not posted yet");
         assert_eq!(post(&outboxes, &inboxes), []);
-        assert!(outboxes.asks() && outboxes.follows());
-        assert!(outboxes.has_caught_up() && !outboxes.follows() && outboxes.is_empty());
+        assert_eq!(outboxes.asks(), Some(2));
+        outboxes.has_heard(1);
+        assert!(outboxes.follows(), "the answer to an earlier question is none to this one");
+        outboxes.has_heard(2);
+        assert!(!outboxes.follows() && outboxes.is_empty());
     }
 }

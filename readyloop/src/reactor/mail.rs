@@ -102,8 +102,8 @@ impl Posting {
     /// Posts all, and sees to it that the reactor hears when it has caught up with itself.
     fn post_all(&self) {
         self.outboxes.post(None, self);
-        if self.outboxes.asks() {
-            let _ended = self.inboxes[self.number].post_always(Letter::CaughtUp);
+        if let Some(word) = self.outboxes.asks() {
+            let _ended = self.inboxes[self.number].post_always(Letter::CaughtUp(word));
         }
     }
 }
@@ -224,11 +224,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Letter::Commands(name, mut commands) => {
                 self.host.carry_out(&mut self.sessions, name, &mut commands);
             }
-            Letter::CaughtUp => {
-                if self.sessions.outboxes.has_caught_up() {
-                    self.sessions.caught_up_with_inbox();
-                }
-            }
+            Letter::CaughtUp(word) => self.sessions.caught_up_with_inbox(word),
             Letter::Order(order) => self.obey(order),
             Letter::Orders(mut orders) => {
                 while let Some(order) = orders.pop() {
@@ -280,8 +276,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     #[inline]
     pub(super) fn post(&mut self) {
         if !self.sessions.outboxes.is_empty() {
-            self.posting.post_all();
+            // Before the reactor sends itself the word for which they wait.
             self.sessions.hold_askers();
+            self.posting.post_all();
             self.sessions.let_go(&*self.posting);
         }
     }

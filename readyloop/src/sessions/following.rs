@@ -21,6 +21,8 @@ pub(super) struct Following {
     ended: bool,
     /// The envelope that its handler has chosen.
     envelope: Option<Option<&'static Envelope>>,
+    /// The word of the reactor to itself behind which all of this has come.
+    word: u64,
 }
 
 impl Sessions {
@@ -81,7 +83,7 @@ impl Sessions {
         if self.get(id).is_none() {
             return;
         }
-        self.following.entry(id).or_default().bytes += count;
+        self.following(id).bytes += count;
         // The queue pauses it when the bytes are there, and is not drained before that.
         if self.unsent_bytes_following(id) > self.limits.send_high_bytes
             && let Some(following) = self.hold_following(id)
@@ -124,7 +126,7 @@ impl Sessions {
     ) -> bool {
         let accepts = self.accepts_following(id);
         if accepts {
-            self.following.entry(id).or_default().envelope = Some(envelope);
+            self.following(id).envelope = Some(envelope);
             self.outboxes.push_own(Order::SetEnvelope(id, envelope));
         }
         accepts
@@ -184,13 +186,30 @@ impl Sessions {
     fn hold_following(&mut self, id: SessionId) -> Option<&mut Following> {
         self.get(id)?;
         self.hold(id, Holds::FOLLOWS);
-        Some(self.following.entry(id).or_default())
+        Some(self.following(id))
     }
 
-    /// What had to be followed is done: from now on, all is done in place.
+    /// Something more is on its way to the session.
+    fn following(&mut self, id: SessionId) -> &mut Following {
+        let following = self.following.entry(id).or_default();
+        following.word = self.outboxes.next_word();
+        following
+    }
+
+    /// All that was posted before this word is done; if it is the last one, all is done in place again.
+    /// Who waits only for what was before it goes on also while the reactor never catches up.
     #[cold]
-    pub fn caught_up_with_inbox(&mut self) {
-        for id in std::mem::take(&mut self.following).into_keys() {
+    pub fn caught_up_with_inbox(&mut self, word: u64) {
+        self.outboxes.has_heard(word);
+        let has_come = |following: &Following| following.word <= word;
+        let mut come = Vec::new();
+        self.following.retain(|id, following| {
+            if has_come(following) {
+                come.push(*id);
+            }
+            !has_come(following)
+        });
+        for id in come {
             self.release(id, Holds::FOLLOWS);
         }
     }

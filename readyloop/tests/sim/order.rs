@@ -419,3 +419,75 @@ fn a_join_that_a_server_has_not_done_when_it_ends_counts_nobody() {
         assert_eq!(group.len(), 0, "{way:?}");
     }
 }
+
+/// Each frame is answered by the `Remote` and then by the context, one frame a turn, while the reactor is
+/// always some mails behind.
+fn answered_while_behind(
+    trigger: Trigger,
+    react: impl Fn(SessionId, &mut Context<'_>, &Remote) + Clone + 'static,
+    mut each_turn: impl FnMut(&Town, usize),
+) -> Vec<u8> {
+    let limits = Limits { mails_per_turn: 1, ..Limits::default() };
+    let way = (Plan::Single, trigger);
+    let mut town = town(0, way, Faults::none(), &limits, move |fact, context, remote| {
+        if let Fact::Frame(id, _) = fact {
+            react(*id, context, remote);
+        }
+    });
+    let (client, _) = town.caller();
+    let (_, other) = town.caller();
+    for nth in 0..40 {
+        // One more than the reactor does in a turn.
+        town.remote.send(other, "x").unwrap();
+        client.send(&framed(b"x"));
+        town.turn(0);
+        each_turn(&town, nth);
+    }
+    town.settle();
+    client.received()
+}
+
+#[test]
+fn nothing_overtakes_what_a_remote_has_posted_several_turns_before() {
+    for trigger in BOTH {
+        let count = Rc::new(Cell::new(0));
+        let react = move |id: SessionId, context: &mut Context<'_>, remote: &Remote| {
+            let nth = count.replace(count.get() + 1);
+            match nth % 3 {
+                0 => remote.send(id, vec![nth]).unwrap(),
+                _ => assert!(context.send(&[nth])),
+            }
+        };
+        let received = answered_while_behind(trigger, react, |_, _| {});
+        assert!(received.is_sorted() && received.len() == 40, "{trigger:?}: {received:?}");
+    }
+}
+
+#[test]
+fn who_pauses_behind_a_remote_goes_on_while_the_reactor_never_catches_up() {
+    for trigger in BOTH {
+        let drained = Rc::new(Cell::new(0));
+        let limits = Limits { mails_per_turn: 2, ..Limits::default() };
+        let (way, seen) = ((Plan::Single, trigger), drained.clone());
+        let mut town =
+            town(0, way, Faults::none(), &limits, move |fact, context, remote| match fact {
+                Fact::Frame(id, text) if text == b"pause" => {
+                    remote.send(*id, "x").unwrap();
+                    assert!(context.pause_until_drained());
+                }
+                Fact::Frame(id, _) => remote.send(*id, "y").unwrap(),
+                Fact::Drained(_) => seen.set(seen.get() + 1),
+                _ => {}
+            });
+        let (one, _) = town.caller();
+        let (other, id) = town.caller();
+        // Always some mails behind, of its own ones too.
+        (0..9).for_each(|_| town.remote.send(id, "z").unwrap());
+        one.send(&framed(b"pause").repeat(2));
+        for _ in 0..40 {
+            other.send(&framed(b"x"));
+            town.turn(0);
+        }
+        assert_eq!(drained.get(), 2, "{trigger:?}: it is not read");
+    }
+}
