@@ -331,7 +331,17 @@ impl Handler for Rooms {
         context.reset_timer(timer, next);
     }
 
+    /// What was asked for is still answered, to somebody who is not there any more.
+    fn on_peer_finished(&mut self, _: &mut Caller, context: &mut Context<'_>) {
+        self.ask(context, |hall, mail| hall.depart(mail.speaker, mail));
+        context.close();
+    }
+
     fn on_closing(&mut self, _: &mut Caller, reason: CloseReason, context: &mut Context<'_>) {
+        // Where all stop, nobody stays who should hear of it, or have the name.
+        if reason != CloseReason::Stopped {
+            self.ask(context, |hall, mail| hall.depart(mail.speaker, mail));
+        }
         let word = match reason {
             CloseReason::FrameTooLong => Refusal::TooLong.to_string(),
             CloseReason::Stopped => "BYE the server stops\n".to_string(),

@@ -7,7 +7,8 @@
 //! Invariants: a name belongs to at most one session; who is a member of a room has a name, and is
 //! in the room's list, in its own, and in the group that gets the room's lines. Who was told goodbye
 //! is heard no more and told nothing more, although its end is mail too, and lines that came with
-//! the last one are read before it arrives.
+//! the last one are read before it arrives. Its name and its rooms are not its own any more either:
+//! a session lingers until its peer has closed too, and nobody should wait for that.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -137,13 +138,24 @@ impl Hall {
 
     /// Tells a session goodbye, behind all that was said to it, and ends it.
     pub fn dismiss(&mut self, id: SessionId, goodbye: &str, post: &impl Post) {
-        if self.dismissed.insert(id) {
+        if !self.dismissed.contains(&id) {
+            self.depart(id, post);
             post.send(id, goodbye.to_string());
             post.close(id);
         }
     }
 
-    /// A session is being closed, and was told why.
+    /// A session is being closed: it hears no more of its rooms, not even that it left them, and
+    /// others may have its name.
+    pub fn depart(&mut self, id: SessionId, post: &impl Post) {
+        self.dismissed.insert(id);
+        for group in self.groups(id) {
+            post.leave(id, group);
+        }
+        self.vacate(id, post);
+    }
+
+    /// A session is being closed whose mail does not get through: its rooms hear of it at its end.
     pub fn ignore(&mut self, id: SessionId) {
         self.dismissed.insert(id);
     }
@@ -154,7 +166,7 @@ impl Hall {
         self.vacate(id, post);
     }
 
-    /// Takes a session's name, and it out of its rooms.
+    /// Takes a session's name, if it still has one, and it out of its rooms.
     fn vacate(&mut self, id: SessionId, post: &impl Post) {
         let Some(guest) = self.guests.remove(&id) else { return };
         self.names.remove(&guest.key);
@@ -178,13 +190,7 @@ impl Hall {
                 None => return Err(Refusal::NameTaken),
                 Some(token) if token != holder.token => return Err(Refusal::WrongToken),
                 Some(_) => {
-                    let old = holder.id;
-                    // It hears no more of its rooms, not even that it left them.
-                    for group in self.groups(old) {
-                        post.leave(old, group);
-                    }
-                    self.vacate(old, post);
-                    self.dismiss(old, "BYE your name was taken over\n", post);
+                    self.dismiss(holder.id, "BYE your name was taken over\n", post);
                 }
             },
             None => {}

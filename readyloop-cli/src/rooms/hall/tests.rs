@@ -140,7 +140,7 @@ fn who_was_told_goodbye_is_heard_no_more_and_told_nothing_more() {
         world.heard(1);
         end(&mut world, &token);
         world.heard(1);
-        world.heard(2);
+        assert_eq!(world.heard(2), "LEFT den ann\n");
         for line in ["SAY den a ghost", "MSG bob a ghost", "NICK eve", "JOIN attic", "PING", "QUIT"]
         {
             assert_eq!(world.say(1, line), "", "{line}");
@@ -151,6 +151,32 @@ fn who_was_told_goodbye_is_heard_no_more_and_told_nothing_more() {
         assert_eq!(*world.ears.closed.borrow(), [id(1)]);
         world.hall.forget(id(1), &world.ears);
         assert!(world.hall.dismissed.is_empty(), "nothing is remembered of who is gone");
+    }
+}
+
+#[test]
+fn the_name_and_the_rooms_of_who_was_told_goodbye_are_free_at_once() {
+    let endings: [fn(&mut World); 3] = [
+        |world| drop(world.say(1, "QUIT")),
+        |world| world.hall.dismiss(id(1), "BYE\n", &world.ears),
+        |world| world.hall.depart(id(1), &world.ears),
+    ];
+    for end in endings {
+        let mut world = World::new();
+        world.guest(1, "ann", "den");
+        world.guest(2, "bob", "den");
+        world.heard(1);
+        end(&mut world);
+        assert!(!world.heard(1).contains("LEFT"), "it hears no more of its rooms");
+        assert_eq!(world.heard(2), "LEFT den ann\n");
+        assert_eq!(world.say(2, "WHO den"), "MEMBERS den bob\nOK WHO den 1\n");
+        assert!(is_refused(&world.say(2, "MSG ann hello"), "nobody"));
+        let answer = world.say(3, "NICK ann");
+        assert!(answer.starts_with("OK NICK ann "), "{answer}");
+        // The end of the old session takes nothing from the new one.
+        world.hall.forget(id(1), &world.ears);
+        assert_eq!(world.say(2, "MSG ann hello"), "OK MSG ann\n");
+        assert_eq!(world.heard(2), "", "its end is told once");
     }
 }
 

@@ -113,6 +113,56 @@ fn what_is_said_in_one_room_is_not_heard_in_another() {
 }
 
 #[test]
+fn who_ends_gives_up_its_name_and_its_rooms_at_once_in_every_way() {
+    let too_long = "x".repeat(5_000);
+    for way in every_way() {
+        let server = start(&way);
+        let mut bob = server.talker_in("Bob", "den");
+        for (last, words) in [("QUIT", "BYE"), (too_long.as_str(), "ERR long ")] {
+            let mut ann = server.talker_in("Ann", "den");
+            bob.expect("JOINED den Ann");
+            ann.say(last);
+            ann.expect(words);
+            // It does not close its side, so its session is not over yet.
+            let mut again = server.talker();
+            again.say("NICK Ann\nWHO den");
+            again.expect("OK NICK Ann ");
+            assert_eq!(again.line(), "MEMBERS den Bob", "{way:?}");
+            assert_eq!(bob.line(), "LEFT den Ann", "{way:?}");
+            again.say("QUIT");
+            again.until("BYE");
+            ann.expect_end();
+        }
+        drop(bob);
+        server.stop();
+    }
+}
+
+#[test]
+fn who_says_its_last_and_reads_nothing_gives_up_its_name_at_once() {
+    // Long enough that a session that is told its last would be seen to the end of it.
+    let queue = ["--send-high", "32m", "--drain-timeout", "1h"];
+    let server = start(&[&queue[..], &["--history-bytes", "8m", "--history", "1000"]].concat());
+    let mut bob = server.talker_in("Bob", "den");
+    let mut ann = server.talker_in("Ann", "den");
+    bob.expect("JOINED den Ann");
+    for _ in 0..800 {
+        bob.say(&format!("SAY den {}", "x".repeat(4_000)));
+        bob.expect("SAID ");
+    }
+    for _ in 0..5 {
+        ann.say("HISTORY den 1000");
+    }
+    ann.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(bob.line(), "LEFT den Ann");
+    let mut again = server.talker();
+    again.say("NICK Ann");
+    again.expect("OK NICK Ann ");
+    drop((again, ann, bob));
+    server.stop();
+}
+
+#[test]
 fn a_name_is_taken_over_with_its_token_and_its_rooms_are_left_in_every_way() {
     for way in every_way() {
         let server = start(&way);
