@@ -49,7 +49,8 @@ on each, while the others are only there. Rounds are interleaved, medians are to
 descriptors (RLIMIT_NOFILE) do not suffice, the server has several reactors with a table each; then each
 of them watches its share.
 
-Exit status: 0 measured, 1 a server or its load failed, 2 the options must change.";
+Exit status: 0 measured, 1 a server or its load failed, or standard output cannot be written, 2 the
+options must change.";
 
 /// What `compare` is told.
 #[derive(clap::Args)]

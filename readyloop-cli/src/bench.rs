@@ -11,7 +11,6 @@ mod process;
 mod report;
 mod wire;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -27,7 +26,7 @@ use crate::args::{Bench, BenchEcho, BenchOptions};
 use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::options::address;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::topology::{REACTORS_MAX, tables_per_reactor};
 use crate::units::Bytes;
@@ -114,17 +113,15 @@ impl Files {
         Ok(Files { json, plot })
     }
 
-    /// Prints the table, and writes the files that were asked for.
+    /// Prints the table, and writes the files that were asked for: each of them whatever becomes of
+    /// the others, for what was measured is not measured again.
     fn tell(self, report: &Report) -> Result<()> {
-        // A reader who has gone away has read enough.
-        let _gone = write!(io::stdout(), "{report}");
-        if let Some(json) = self.json {
-            json.write(&format!("{:#}\n", report.json()))?;
-        }
-        if let Some(plot) = self.plot {
-            plot.write(&plot::draw(report).map_err(failed)?)?;
-        }
-        report.fault().map_or(Ok(()), |why| Err(failed(why)))
+        let table = output::tell(&report.to_string());
+        let json = self.json.map_or(Ok(()), |json| json.write(&format!("{:#}\n", report.json())));
+        let draw = |plot: Output| plot.write(&plot::draw(report).map_err(failed)?);
+        let plot = self.plot.map_or(Ok(()), draw);
+        let fault = report.fault().map_or(Ok(()), |why| Err(failed(why)));
+        table.and(json).and(plot).and(fault)
     }
 }
 

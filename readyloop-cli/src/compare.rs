@@ -6,7 +6,7 @@
 mod plot;
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::args::{BenchOptions, CompareOptions};
 use crate::bench;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::serve::WAITED;
 use crate::units::Span;
@@ -70,13 +70,20 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     progress.clear();
     let medians: Vec<(Point, Measured)> =
         points.into_iter().zip(rounds.iter().map(|rounds| median(rounds))).collect();
-    // A reader who has gone away has read enough.
-    let _gone = write!(io::stdout(), "{}", table(options, &medians));
-    if let Some([csv, svg]) = files {
-        csv.write(&spreadsheet(options, &medians))?;
-        svg.write(&plot::draw(options.active, &medians).map_err(Failure::Others)?)?;
-    }
-    Ok(())
+    let told = output::tell(&table(options, &medians));
+    let written = files.map_or(Ok(()), |files| write_files(files, options, &medians));
+    told.and(written)
+}
+
+/// Each of them whatever becomes of the other.
+fn write_files(
+    [csv, svg]: [Output; 2],
+    options: &CompareOptions,
+    medians: &[(Point, Measured)],
+) -> Result<()> {
+    let sheet = csv.write(&spreadsheet(options, medians));
+    let drawn = plot::draw(options.active, medians).map_err(Failure::Others);
+    sheet.and(drawn.and_then(|drawn| svg.write(&drawn)))
 }
 
 /// What is there twice would be measured twice, and drawn in one place.

@@ -1,5 +1,5 @@
-//! Files that are written at the end of a run, and asked for before it: that a file cannot be
-//! written must be known before the time is spent.
+//! What is written at the end of a run: a table on standard output, and files. Those are asked for
+//! before it: that a file cannot be written must be known before the time is spent.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -7,6 +7,28 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+
+/// Writes this to standard output.
+///
+/// # Errors
+/// When it is lost there, as on a full disk.
+pub fn tell(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    told(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// How writing to standard output went. A reader who has gone away has read enough.
+///
+/// # Errors
+/// When it is lost there.
+pub fn told(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Others(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// A file that will be written. What it holds stays until then; if it did not exist and is not
 /// written, it is gone again.

@@ -48,7 +48,8 @@ and its latencies look better than they are. With --rate, requests are due at fi
 counts from then (open loop); a thread does not sleep then.
 
 BYTES is 65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB. DUR is 500us, 5ms, 2s, 1m or 1h.
-Exit status: 0 measured, 1 the server did not answer, or wrongly, 2 the options must change.";
+Exit status: 0 measured, 1 the server did not answer, or wrongly, or standard output cannot be written,
+2 the options must change.";
 
 /// More than any machine could ask in a second; what is due and not asked is remembered.
 const RATE_MAX: u32 = 10_000_000;

@@ -1,6 +1,7 @@
 //! `readyloop bench` against servers that we know.
 
 use std::fs;
+use std::io;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Ended, Folder, Server, run};
+use crate::program::{Ended, Folder, Server, full_file, run, run_into};
 
 /// Runs it for a short time against this server; what it measured, and how it ended.
 fn bench(kind: &str, server: &Server, options: &[&str]) -> (Value, Ended) {
@@ -380,4 +381,36 @@ fn a_server_that_stops_answering_in_mid_run_is_an_error_and_said_so() {
         server.signal(Signal::CONT);
         server.stop();
     }
+}
+
+#[test]
+fn a_table_that_cannot_be_written_is_an_error_and_the_files_are_written_all_the_same() {
+    let server = Server::start("echo", &[]);
+    let folder = Folder::new("full");
+    let path = |name: &str| format!("{}/{name}", folder.path());
+    let (json, plot) = (path("json"), path("plot"));
+    let fixed = ["bench", "echo", "--target", server.addresses()[0], "--duration", "50ms"];
+    let ended = run_into(&[&fixed[..], &["--json", &json, "--plot", &plot]].concat(), full_file());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let words = "readyloop: standard output cannot be written: No space left on device";
+    assert!(ended.stderr.starts_with(words), "{}", ended.stderr);
+    assert!(fs::metadata(json).unwrap().len() > 0);
+    assert!(fs::metadata(&plot).unwrap().len() > 0);
+    fs::remove_file(&plot).unwrap();
+    let ended = run(&[&fixed[..], &["--json", "/dev/full", "--plot", &plot]].concat());
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--json /dev/full cannot be written: "), "{}", ended.stderr);
+    assert!(ended.stdout.contains("answers ") && fs::metadata(plot).unwrap().len() > 0);
+    server.stop();
+}
+
+#[test]
+fn a_reader_who_has_gone_away_has_read_enough() {
+    let server = Server::start("echo", &[]);
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let fixed = ["bench", "echo", "--target", server.addresses()[0], "--duration", "50ms"];
+    let ended = run_into(&fixed, writer);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    server.stop();
 }

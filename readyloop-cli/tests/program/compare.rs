@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::program::{Folder, run};
+use crate::program::{Folder, full_file, run, run_into};
 
 #[test]
 fn every_way_to_wait_is_measured_at_every_number_of_idle_sessions() {
@@ -82,4 +82,18 @@ fn a_file_that_cannot_be_written_is_refused_before_the_first_point() {
         fs::remove_dir(&path).unwrap();
     }
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is left over");
+}
+
+#[test]
+fn a_table_that_cannot_be_written_is_an_error_and_the_files_are_written_all_the_same() {
+    let folder = Folder::new("compare-full");
+    let fixed = ["compare", "--active", "5", "--rounds", "1", "--duration", "50ms", "--idle", "0"];
+    let asked = ["--pollers", "poll", "--out", folder.path()];
+    let ended = run_into(&[&fixed[..], &asked].concat(), full_file());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let words = "readyloop: standard output cannot be written: No space left on device";
+    assert!(ended.stderr.starts_with(words), "{}", ended.stderr);
+    for name in ["compare.csv", "compare.svg"] {
+        assert!(fs::metadata(folder.0.join(name)).unwrap().len() > 0, "{name}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The program under test, its callers, and their deadlines.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -43,10 +43,17 @@ pub fn every_way() -> Vec<Vec<&'static str>> {
 
 /// Runs the program with these arguments to its end.
 pub fn run(arguments: &[&str]) -> Ended {
-    let mut child = command(arguments).spawn().unwrap();
+    run_into(arguments, Stdio::piped())
+}
+
+/// The same with this for its standard output.
+pub fn run_into(arguments: &[&str], stdout: impl Into<Stdio>) -> Ended {
+    let mut child = command(arguments).stdout(stdout).spawn().unwrap();
     wait_for_end(&child);
     let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    if let Some(mut written) = child.stdout.take() {
+        written.read_to_string(&mut stdout).unwrap();
+    }
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     Ended { code: child.wait().unwrap().code(), stdout, stderr }
 }
@@ -290,6 +297,11 @@ pub fn exchange(stream: &TcpStream, request: &[u8], reply: &[u8]) {
     });
     // Not assert_eq: nobody wants to read megabytes.
     assert!(came == reply, "the reply is not what was sent");
+}
+
+/// A file that takes nothing, as on a full disk (full(4)).
+pub fn full_file() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
 }
 
 /// One short frame goes there and comes back.

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::program::{DEADLINE, Server, connect_unix, expect_end, full_pipe, ping, socket_path};
+use crate::program::{
+    DEADLINE, Server, connect_unix, expect_end, full_file, full_pipe, ping, run_into, socket_path,
+};
 
 /// A server that has served one session and was stopped; returns its log.
 fn log_of(options: &[&str]) -> String {
@@ -143,4 +145,14 @@ fn a_full_standard_output_stalls_neither_sessions_nor_the_stop() {
     wait_until_ready(&path);
     is_answered(&path);
     ends_soon(server);
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    for arguments in [&["--help"][..], &["--version"], &["compare", "--help"]] {
+        let ended = run_into(arguments, full_file());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let words = "readyloop: standard output cannot be written: ";
+        assert!(ended.stderr.starts_with(words), "{}", ended.stderr);
+    }
 }
