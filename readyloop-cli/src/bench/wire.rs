@@ -187,6 +187,14 @@ impl Wire for Kv {
     }
 }
 
+/// How many bytes follow, in digits and nothing else. What is added to it must not wrap around: a
+/// server says what it likes.
+fn length(text: &[u8]) -> Option<usize> {
+    let digits = text.trim_ascii();
+    let plain = digits.iter().all(u8::is_ascii_digit);
+    str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+}
+
 /// Cuts the replies of RESP that GET and SET have: lines, and strings of any bytes.
 pub struct Replies;
 
@@ -197,13 +205,11 @@ impl Framer for Replies {
         };
         let end = match input[0] {
             b'+' | b'-' | b':' | b'_' => line + 1,
-            b'$' => {
-                match str::from_utf8(&input[1..line]).ok().map(|text| text.trim_end().parse()) {
-                    Some(Ok(-1)) => line + 1,
-                    Some(Ok(bytes @ 0i64..)) => line + 1 + bytes as usize + 2,
-                    _ => return Step::Malformed("a bulk string without a length"),
-                }
-            }
+            b'$' => match (input[1..line].trim_ascii_end(), length(&input[1..line])) {
+                (b"-1", _) => line + 1,
+                (_, Some(bytes)) => bytes.saturating_add(line + 1 + 2),
+                _ => return Step::Malformed("a bulk string without a length"),
+            },
             _ => return Step::Malformed("not a reply of GET or SET"),
         };
         if end > input.len() {
@@ -268,13 +274,14 @@ impl Framer for Responses {
             }
             return Step::NeedMore { at_least: input.len() + 1 };
         };
-        let length = input[..head].split(|byte| *byte == b'\n').find_map(|line| {
+        let value = input[..head].split(|byte| *byte == b'\n').find_map(|line| {
             let (name, value) = line.split_at_checked(15)?;
-            name.eq_ignore_ascii_case(b"Content-Length:").then_some(value.trim_ascii())
+            name.eq_ignore_ascii_case(b"Content-Length:").then_some(value)
         });
-        let length = length.and_then(|digits| str::from_utf8(digits).ok()?.parse::<usize>().ok());
-        let Some(length) = length else { return Step::Malformed("no Content-Length") };
-        let end = head + END.len() + length;
+        let Some(length) = value.and_then(length) else {
+            return Step::Malformed("no Content-Length");
+        };
+        let end = length.saturating_add(head + END.len());
         if end > input.len() {
             return Step::NeedMore { at_least: end };
         }
@@ -330,6 +337,28 @@ mod tests {
         let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab\n\
                         HTTP/1.1 404 Not Found\r\nX: y\r\nContent-Length:0\r\n\r\n";
         walk::every_split(|| Responses, answers);
+    }
+
+    #[test]
+    fn lengths_that_no_memory_holds_are_waited_for_and_never_wrap_around() {
+        let head = |length: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nhi");
+        let wraps = u64::MAX - head(&u64::MAX.to_string()).len() as u64 + 3;
+        for length in [u64::MAX, wraps, u64::MAX / 2] {
+            let mut input = head(&length.to_string()).into_bytes();
+            let most = input.len() + (1 << 30);
+            let step = Responses.next(&mut input);
+            assert!(matches!(step, Step::NeedMore { at_least } if at_least > most), "{step:?}");
+        }
+        let step = Replies.next(&mut b"$9223372036854775807\r\nhi".to_vec());
+        assert!(matches!(step, Step::NeedMore { at_least } if at_least > 1 << 30), "{step:?}");
+        for length in ["18446744073709551616", "+2", "-2", "", "2 2"] {
+            let step = Responses.next(&mut head(length).into_bytes());
+            assert!(matches!(step, Step::Malformed(_)), "{length}: {step:?}");
+        }
+        for length in ["18446744073709551616", "+2", "-2", "", "2 2"] {
+            let step = Replies.next(&mut format!("${length}\r\nhi\r\n").into_bytes());
+            assert!(matches!(step, Step::Malformed(_)), "{length}: {step:?}");
+        }
     }
 
     #[test]
