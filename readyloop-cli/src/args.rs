@@ -83,7 +83,8 @@ pub struct CompareOptions {
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub reactors: Option<u32>,
 
-    /// Write compare.csv and compare.svg there [default: none are written]
+    /// Write compare.csv and compare.svg there; the folder is made if all but itself is there
+    /// [default: none are written]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

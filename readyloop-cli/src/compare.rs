@@ -6,6 +6,7 @@
 mod plot;
 
 use std::fmt::{Display, Write as _};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -71,19 +72,8 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     let medians: Vec<(Point, Measured)> =
         points.into_iter().zip(rounds.iter().map(|rounds| median(rounds))).collect();
     let told = output::tell(&table(options, &medians));
-    let written = files.map_or(Ok(()), |files| write_files(files, options, &medians));
+    let written = files.map_or(Ok(()), |files| files.write(options, &medians));
     told.and(written)
-}
-
-/// Each of them whatever becomes of the other.
-fn write_files(
-    [csv, svg]: [Output; 2],
-    options: &CompareOptions,
-    medians: &[(Point, Measured)],
-) -> Result<()> {
-    let sheet = csv.write(&spreadsheet(options, medians));
-    let drawn = plot::draw(options.active, medians).map_err(Failure::Others);
-    sheet.and(drawn.and_then(|drawn| svg.write(&drawn)))
 }
 
 /// What is there twice would be measured twice, and drawn in one place.
@@ -100,12 +90,45 @@ fn check_that_nothing_is_there_twice<T: PartialEq + Display>(
     }
 }
 
-/// The table and the plot, to be written.
-fn open_files(folder: &Path) -> Result<[Output; 2]> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Failure::cannot_write("--out", folder, &error))?;
-    let open = |name| Output::open("--out", &folder.join(name));
-    Ok([open("compare.csv")?, open("compare.svg")?])
+/// The table and the plot, to be written, and where.
+struct Files<'a> {
+    csv: Output,
+    svg: Output,
+    /// Dropped behind those that are in it.
+    _folder: MadeFolder<'a>,
+}
+
+impl Files<'_> {
+    /// Each of them whatever becomes of the other.
+    fn write(self, options: &CompareOptions, medians: &[(Point, Measured)]) -> Result<()> {
+        let sheet = self.csv.write(&spreadsheet(options, medians));
+        let drawn = plot::draw(options.active, medians).map_err(Failure::Others);
+        sheet.and(drawn.and_then(|drawn| self.svg.write(&drawn)))
+    }
+}
+
+/// A folder that is gone again if nothing is written into it.
+struct MadeFolder<'a>(Option<&'a Path>);
+
+impl Drop for MadeFolder<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            // It stays if there is something in it.
+            let _stays = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Opens the files in this folder, which is made if only itself is not there: more than one that is
+/// missing is a mistake.
+fn open_files(path: &Path) -> Result<Files<'_>> {
+    let folder = match fs::create_dir(path) {
+        Ok(()) => MadeFolder(Some(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => MadeFolder(None),
+        Err(error) => return Err(Failure::cannot_write("--out", path, &error)),
+    };
+    let open = |name| Output::open("--out", &path.join(name));
+    Ok(Files { csv: open("compare.csv")?, svg: open("compare.svg")?, _folder: folder })
 }
 
 /// Callers are spread by the kernel, and not evenly: so much room is left.
@@ -313,4 +336,22 @@ fn spreadsheet(options: &CompareOptions, all: &[(Point, Measured)]) -> String {
         .expect("writing to a string does not fail");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_fails_leaves_no_folder_behind_that_was_not_there() {
+        let folder = std::env::temp_dir().join(format!("readyloop-out-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let files = open_files(&folder).unwrap();
+        assert!(folder.join("compare.csv").exists());
+        drop(files);
+        assert!(folder.exists(), "it was there before");
+        fs::remove_dir(&folder).unwrap();
+        drop(open_files(&folder).unwrap());
+        assert!(!folder.exists());
+    }
 }

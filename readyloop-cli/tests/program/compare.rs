@@ -56,6 +56,8 @@ fn what_cannot_be_compared_is_refused() {
         (["--idle", "5,0,5"], "--idle has 5 twice"),
         (["--pollers", "poll,epoll,poll"], "--pollers has poll twice"),
         (["--out", "/proc/none"], "--out /proc/none cannot be written"),
+        (["--out", "/none/of/this"], "--out /none/of/this cannot be written: No such file"),
+        (["--out", "/dev/null"], "--out /dev/null/compare.csv cannot be written: Not a directory"),
         (["--reactors", "0"], "--reactors"),
         (["--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
         (["--reactors", "256"], "--reactors would take 256 reactors, but a server has at most 255"),
@@ -96,4 +98,17 @@ fn a_table_that_cannot_be_written_is_an_error_and_the_files_are_written_all_the_
     for name in ["compare.csv", "compare.svg"] {
         assert!(fs::metadata(folder.0.join(name)).unwrap().len() > 0, "{name}");
     }
+}
+
+#[test]
+fn a_folder_is_made_in_one_that_is_there() {
+    let folder = Folder::new("compare-made");
+    let fixed = ["compare", "--active", "5", "--rounds", "1", "--duration", "50ms", "--idle", "0"];
+    let compare = |out: &str| run(&[&fixed[..], &["--pollers", "poll", "--out", out]].concat());
+    let path = |name: &str| format!("{}/{name}", folder.path());
+    assert_eq!(compare(&path("none/deep")).code, Some(2));
+    assert!(!fs::exists(path("none")).unwrap(), "a mistake makes no folders");
+    let ended = compare(&path("new"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(fs::exists(path("new/compare.csv")).unwrap());
 }
