@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
-use readyloop::{Accepting, Error, Limits, Lines, Raw, Remote, Server, Topology};
+use readyloop::{Accepting, Address, Error, Limits, Lines, Raw, Remote, Server, Topology};
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::{Bench, BenchEcho, BenchOptions};
@@ -187,6 +187,18 @@ fn threads(options: &BenchOptions) -> Result<usize> {
     }
 }
 
+/// Whom to ask.
+fn target(options: &BenchOptions) -> Result<Address> {
+    let target = address("--target", &options.target)?;
+    match &target {
+        Address::Tcp(to) if to.port() == 0 => Err(Error::settings(format!(
+            "--target {target} names no server: port 0 is nobody's; give the port that it listens on"
+        ))
+        .into()),
+        _ => Ok(target),
+    }
+}
+
 /// The longest request, and all that are in flight on a session, in bytes: what our own limits take of
 /// an answer, and of what waits to be sent.
 const SIZE_MAX: usize = 8 << 20;
@@ -218,7 +230,7 @@ fn check_size(size: usize, pipeline: u32) -> Result<()> {
 
 fn measure<W: Wire>(what: &str, options: &BenchOptions, wire: W) -> Result<Report> {
     let threads = threads(options)?;
-    let target = address("--target", &options.target)?;
+    let target = target(options)?;
     let (events, heard) = channel();
     let plan = Arc::new(Plan {
         target,

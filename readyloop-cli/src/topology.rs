@@ -66,6 +66,8 @@ pub fn topology(options: &TopologyOptions) -> Result<Topology> {
         ("--balance", options.balance.is_some()),
         ("--fd-tables", options.fd_tables.is_some()),
     ];
+    // An acceptor, and a port that other processes may share, are there for one reactor too.
+    let of_choice = &of_several[1..];
     let of_reactors = [("--reactors", options.reactors.is_some())];
     let of_workers = [("--workers", options.workers.is_some())];
     let no = |given: &[(&str, bool)], means_nothing_to: &str, way_out: &str| {
@@ -74,6 +76,7 @@ pub fn topology(options: &TopologyOptions) -> Result<Topology> {
             "{option} means nothing to {means_nothing_to}; leave it out, or use {way_out}"
         )))
     };
+    let to_one = ("one reactor", "--reactors 2 or more");
     let (multi, workers) = ("--topology multi", "--topology workers");
     match options.topology {
         TopologyName::Single => {
@@ -84,13 +87,16 @@ pub fn topology(options: &TopologyOptions) -> Result<Topology> {
         }
         TopologyName::Multi => {
             no(&of_workers, multi, workers)?;
+            if options.reactors == Some(1) {
+                no(of_choice, to_one.0, to_one.1)?;
+            }
             let reactors = threads(options.reactors, REACTORS_MAX);
             Ok(Topology::Multi { reactors, accept: accepting(options)? })
         }
         TopologyName::Workers => {
             let reactors = options.reactors.unwrap_or(1) as usize;
             if reactors == 1 {
-                no(&of_several, "one reactor", "--reactors 2 or more")?;
+                no(&of_several, to_one.0, to_one.1)?;
             }
             let workers = threads(options.workers, WORKERS_MAX);
             Ok(Topology::Workers { workers, reactors, accept: accepting(options)? })
@@ -198,6 +204,12 @@ mod tests {
             ("--topology workers --accept reuseport", "--reactors 2"),
             ("--workers 2", "--topology workers"),
             ("--topology multi --workers 2", "--topology workers"),
+            ("--topology multi --reactors 1 --balance source-hash", "--reactors 2"),
+            ("--topology multi --reactors 1 --balance round-robin", "--reactors 2"),
+            (
+                "--topology multi --reactors 1 --accept reuseport --fd-tables per-reactor",
+                "--reactors 2",
+            ),
             ("--topology multi --fd-tables per-reactor", "--accept reuseport"),
             ("--topology multi --accept reuseport --balance source-hash", "--accept handoff"),
         ];

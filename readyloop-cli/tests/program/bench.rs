@@ -245,7 +245,7 @@ fn some_answers_that_are_wrong_are_an_error_too() {
 #[test]
 fn what_cannot_be_measured_is_refused_with_a_way_out() {
     let long = format!("unix:/{}", "x".repeat(107));
-    let cases: [(&[&str], &str); 26] = [
+    let cases: [(&[&str], &str); 28] = [
         (
             &["kv", "--threads", "4", "--sessions", "2", "--idle", "1"],
             "--threads 4 are more than --sessions, --idle and --firehose, which are 3 together",
@@ -257,6 +257,11 @@ fn what_cannot_be_measured_is_refused_with_a_way_out() {
         (&["echo", "--pid", "2147483647"], "--pid 2147483647 cannot be looked at: "),
         (&["http", "--rate", "0"], "'0' for '--rate <N>': not a whole number from 1 to 10000000"),
         (&["echo", "--target", ""], "--target: '' is not an address"),
+        (
+            &["kv", "--target", "127.0.0.1:0"],
+            "--target 127.0.0.1:0 names no server: port 0 is nobody's",
+        ),
+        (&["http", "--target", "[::1]:0"], "--target [::1]:0 names no server"),
         (&["echo", "--target", "unix:"], "--target: 'unix:' needs a path"),
         (&["echo", "--target", &long], "--target: the path of unix:/xxx"),
         (&["echo", "--duration", "0s"], "'0s' for '--duration <DUR>': too short"),
