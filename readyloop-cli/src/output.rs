@@ -3,8 +3,10 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::failure::Failure;
 
@@ -50,8 +52,7 @@ impl Output {
         let failed = |error| Failure::cannot_write(option, path, &error);
         let created = OpenOptions::new().write(true).create_new(true).open(path);
         let is_left_over = created.is_ok();
-        let existing = || OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = created.or_else(|_| existing()).map_err(failed)?;
+        let file = created.or_else(|_| open_existing(path)).map_err(failed)?;
         let facts = file.metadata().map_err(failed)?;
         Ok(Output { option, path: path.to_path_buf(), file, facts, is_left_over })
     }
@@ -79,6 +80,18 @@ impl Output {
         }
         self.file.write_all(text.as_bytes())
     }
+}
+
+/// Opens what is there, and keeps what is in it. A pipe that nobody reads is an error and not waited
+/// for (fifo(7)), because nobody may ever come.
+fn open_existing(path: &Path) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false).custom_flags(nonblocking);
+    let file = options.open(path)?;
+    // A reader who has come may be slow.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 impl Drop for Output {

@@ -1,7 +1,7 @@
 //! `readyloop bench` against servers that we know.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -310,6 +310,28 @@ fn a_file_that_cannot_be_written_is_refused_before_the_run() {
             assert!(words.contains(&format!("{option} {path} cannot be written: ")), "{words}");
         }
     }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_refused_before_the_run_and_one_that_is_read_gets_all_of_it() {
+    let folder = Folder::new("fifo");
+    let fifo = format!("{}/fifo", folder.path());
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    for option in ["--json", "--plot"] {
+        let words = refused_before_the_run(&[option, &fifo]);
+        assert!(words.contains(&format!("{option} {fifo} cannot be written: ")), "{words}");
+    }
+    let server = Server::start("echo", &[]);
+    // For reading and writing, a pipe is opened at once (fifo(7)); so far nobody has written.
+    let mut reader = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let fixed = ["bench", "echo", "--target", server.addresses()[0], "--duration", "50ms"];
+    let ended = run(&[&fixed[..], &["--json", &fifo]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let mut written = vec![0; 64 << 10];
+    let count = reader.read(&mut written).unwrap();
+    let report: Value = serde_json::from_slice(&written[..count]).unwrap();
+    assert!(report["answers"].as_u64().unwrap() > 0, "{report}");
+    server.stop();
 }
 
 #[test]
