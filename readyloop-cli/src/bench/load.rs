@@ -114,8 +114,15 @@ impl Plan {
     }
 }
 
-/// Connects that one thread has on their way.
+/// Connects that one thread has on their way, at most.
 const DIALS: usize = 512;
+
+/// Connects that it has when so many were successful: at first one, because many threads would ask
+/// a server that is not there for thousands.
+fn dials(opened: usize) -> usize {
+    DIALS.min(opened + 1)
+}
+
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sessions from one address: far fewer than it has ports (ip(7), `ip_local_port_range`), because the
 /// kernel looks for a free one, and the search grows long when most are taken.
@@ -145,6 +152,7 @@ struct Line {
 /// What one thread's handler and conductor share; one thread has both, so nobody waits.
 struct Desk<W> {
     wire: W,
+    /// Of the sessions that are open, in the order in which they were opened.
     lines: Vec<Line>,
     out: Vec<u8>,
 }
@@ -190,8 +198,7 @@ impl<W: Wire> Load<W> {
     ) -> Load<W> {
         let (busy, idle) = (plan.share(plan.busy, thread), plan.share(plan.idle, thread));
         let firehoses = plan.share(plan.firehoses.sessions, thread);
-        let lines = (0..busy).map(|_| Line::default()).collect();
-        let desk = Arc::new(Mutex::new(Desk { wire, lines, out: Vec::new() }));
+        let desk = Arc::new(Mutex::new(Desk { wire, lines: Vec::new(), out: Vec::new() }));
         let latencies = histogram();
         let all = busy + firehoses + idle;
         Load {
@@ -222,7 +229,7 @@ impl<W: Wire> Load<W> {
     /// Idle sessions first, so that the busy ones begin when all others are there.
     fn dial(&mut self, context: &mut Context<'_>) {
         let end = if self.opened < self.idle { self.idle } else { self.all };
-        while self.dialled < end.min(self.opened + DIALS) {
+        while self.dialled < end.min(self.opened + dials(self.opened)) {
             let number = self.thread * self.plan.share(self.plan.sessions(), 0) + self.dialled;
             let target = &self.plan.target;
             let dialled = match source(target, number) {
@@ -437,9 +444,9 @@ impl<W: Wire> Handler for Load<W> {
         self.opened += 1;
         self.plan.counters.open.fetch_add(1, Ordering::Relaxed);
         let framer = match role {
-            Role::Busy(index) => {
+            Role::Busy(_) => {
                 let mut desk = lock(&self.desk);
-                desk.lines[index].id = Some(context.id());
+                desk.lines.push(Line { id: Some(context.id()), ..Line::default() });
                 Cut::Answers(desk.wire.framer())
             }
             Role::Firehose => {
@@ -514,7 +521,10 @@ impl<W: Wire> Drop for Load<W> {
 
 #[cfg(test)]
 mod tests {
+    use readyloop::Server;
+
     use super::*;
+    use crate::bench::wire::Kv;
 
     #[test]
     fn requests_are_due_at_moments_that_nobody_moves() {
@@ -526,6 +536,35 @@ mod tests {
         // Whoever looks late finds all that were due meanwhile, each at its own moment.
         let late: Vec<Now> = std::iter::from_fn(|| pace.next(at(136))).collect();
         assert_eq!(late, [at(115), at(125), at(135)]);
+    }
+
+    #[test]
+    fn a_session_takes_memory_when_it_is_open_and_not_before() {
+        let wire = Kv::new(1);
+        let plan = Plan {
+            target: "127.0.0.1:1".parse().unwrap(),
+            busy: 1_000,
+            idle: 0,
+            firehoses: Firehoses::new(0, &wire).ok().unwrap(),
+            threads: 1,
+            pipeline: 1,
+            rate: None,
+            events: Mutex::new(std::sync::mpsc::channel().0),
+            counters: Counters::default(),
+        };
+        let remote = Server::builder().bind().unwrap().remote();
+        let load = Load::new(Arc::new(plan), wire, remote, 0, Arc::default());
+        assert_eq!(lock(&load.desk).lines.capacity(), 0);
+    }
+
+    #[test]
+    fn one_connect_is_tried_at_first_and_soon_many_at_once() {
+        let (mut opened, mut rounds) = (0, 0);
+        while opened < 10_000 {
+            (opened, rounds) = (opened + dials(opened), rounds + 1);
+        }
+        assert_eq!((dials(0), dials(opened)), (1, DIALS));
+        assert!(rounds < 30, "{rounds}");
     }
 
     #[test]
