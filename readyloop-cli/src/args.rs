@@ -197,7 +197,7 @@ pub struct RoomsOptions {
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(64 << 10), help_heading = "Rooms")]
     pub history_bytes: Bytes,
 
-    /// Lines that a session may send in a second
+    /// Lines that a session may send in a second; a new name counts as one for each room that it is in
     #[arg(long, value_name = "N", value_parser = units::number(1..=rooms::RATE_MAX))]
     #[arg(default_value_t = 10, help_heading = "Rooms")]
     pub rate: u32,

@@ -260,20 +260,31 @@ impl Rooms {
     }
 
     fn hear(&mut self, caller: &mut Caller, line: &[u8], context: &mut Context<'_>) {
-        if !self.is_slow_enough(caller, context) {
+        let command = Command::read(line);
+        let price = command.map_or(1, |command| self.price(command, context));
+        if !self.is_slow_enough(caller, price, context) {
             return;
         }
         let id = context.id();
-        let heard = Command::read(line)
+        let heard = command
             .and_then(|command| self.ask(context, |hall, mail| hall.hear(id, command, mail)));
         if let Err(refusal) = heard {
             self.tell(&refusal.to_string(), context);
         }
     }
 
-    /// Whether the session may say something now; one that goes on when it may not must go.
-    fn is_slow_enough(&self, caller: &mut Caller, context: &mut Context<'_>) -> bool {
-        if caller.bucket.pay(self.manners.rate, context.now()) {
+    /// How many lines a command costs: as many as it makes the hall say to whole rooms.
+    fn price(&self, command: Command<'_>, context: &mut Context<'_>) -> u32 {
+        match command {
+            Command::Nick(..) => self.ask(context, |hall, mail| hall.rooms_of(mail.speaker).max(1)),
+            _ => 1,
+        }
+    }
+
+    /// Whether the session may say something now that costs so many lines; one that goes on when it
+    /// may not must go.
+    fn is_slow_enough(&self, caller: &mut Caller, price: u32, context: &mut Context<'_>) -> bool {
+        if caller.bucket.pay(self.manners.rate, price, context.now()) {
             caller.too_fast = 0;
             return true;
         }

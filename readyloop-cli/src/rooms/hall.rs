@@ -175,6 +175,11 @@ impl Hall {
         }
     }
 
+    /// In how many rooms a session is: so many hear of its new name.
+    pub fn rooms_of(&self, id: SessionId) -> u32 {
+        self.guests.get(&id).map_or(0, |guest| guest.rooms.len() as u32)
+    }
+
     /// The groups of the rooms that a session is in.
     fn groups(&self, id: SessionId) -> impl Iterator<Item = &Group> {
         let rooms = self.guests.get(&id).into_iter().flat_map(|guest| &guest.rooms);

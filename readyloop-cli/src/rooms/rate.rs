@@ -14,21 +14,22 @@ pub struct Rate {
 /// One session's share of it: a bucket that drips full, and is emptied by lines.
 #[derive(Debug)]
 pub struct Bucket {
-    /// Nanoseconds of silence that are saved up.
-    saved: u64,
+    /// Nanoseconds of silence that are saved up; less than none behind a line that cost more than a
+    /// burst.
+    saved: i64,
     since: Now,
 }
 
-const SECOND: u64 = 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 
 impl Rate {
     /// What one line costs, in nanoseconds.
-    fn line(self) -> u64 {
-        SECOND / u64::from(self.per_second)
+    fn line(self) -> i64 {
+        SECOND / i64::from(self.per_second)
     }
 
-    fn most(self) -> u64 {
-        self.line() * u64::from(self.burst)
+    fn most(self) -> i64 {
+        self.line() * i64::from(self.burst)
     }
 }
 
@@ -38,14 +39,16 @@ impl Bucket {
         Bucket { saved: rate.most(), since: now }
     }
 
-    /// Pays for one line; whether there was enough.
-    pub fn pay(&mut self, rate: Rate, now: Now) -> bool {
-        let passed = now.since(self.since).as_nanos().min(u128::from(rate.most())) as u64;
+    /// Pays for so many lines at once; whether there was enough. What is more than a full bucket is
+    /// paid by the silence that follows.
+    pub fn pay(&mut self, rate: Rate, lines: u32, now: Now) -> bool {
+        let passed = i64::try_from(now.since(self.since).as_nanos()).unwrap_or(i64::MAX);
         self.since = now;
-        self.saved = (self.saved + passed).min(rate.most());
-        let enough = self.saved >= rate.line();
+        self.saved = self.saved.saturating_add(passed).min(rate.most());
+        let price = rate.line() * i64::from(lines);
+        let enough = self.saved >= price.min(rate.most());
         if enough {
-            self.saved -= rate.line();
+            self.saved -= price;
         }
         enough
     }
@@ -64,18 +67,32 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_and_then_the_rate() {
         let mut bucket = Bucket::new(RATE, at(0));
-        let paid: Vec<bool> = (0..5).map(|_| bucket.pay(RATE, at(0))).collect();
+        let paid: Vec<bool> = (0..5).map(|_| bucket.pay(RATE, 1, at(0))).collect();
         assert_eq!(paid, [true, true, true, false, false]);
-        assert!(!bucket.pay(RATE, at(99)));
-        assert!(bucket.pay(RATE, at(100)) && !bucket.pay(RATE, at(199)));
-        assert!(bucket.pay(RATE, at(200)), "what was refused cost nothing");
+        assert!(!bucket.pay(RATE, 1, at(99)));
+        assert!(bucket.pay(RATE, 1, at(100)) && !bucket.pay(RATE, 1, at(199)));
+        assert!(bucket.pay(RATE, 1, at(200)), "what was refused cost nothing");
+    }
+
+    #[test]
+    fn what_costs_several_lines_is_paid_at_once_and_more_than_a_burst_by_silence() {
+        let mut bucket = Bucket::new(RATE, at(0));
+        assert!(bucket.pay(RATE, 2, at(0)) && !bucket.pay(RATE, 2, at(0)));
+        assert!(bucket.pay(RATE, 1, at(0)), "what was refused cost nothing");
+        // With less than a full bucket it is refused, and then it takes what five lines cost.
+        assert!(!bucket.pay(RATE, 5, at(299)) && bucket.pay(RATE, 5, at(300)));
+        assert!(!bucket.pay(RATE, 1, at(599)) && bucket.pay(RATE, 1, at(600)));
+        let most = Rate { per_second: 1, burst: u32::MAX };
+        let mut bucket = Bucket::new(most, at(0));
+        assert!(bucket.pay(most, 1, at(0)) && !bucket.pay(most, u32::MAX, at(999)));
+        assert!(bucket.pay(most, u32::MAX, at(1_000)) && !bucket.pay(most, 1, at(1_999)));
     }
 
     #[test]
     fn silence_saves_up_one_burst_and_no_more() {
         let mut bucket = Bucket::new(RATE, at(0));
         let hour = 3_600_000;
-        let paid = (0..10).filter(|_| bucket.pay(RATE, at(hour))).count();
+        let paid = (0..10).filter(|_| bucket.pay(RATE, 1, at(hour))).count();
         assert_eq!(paid, 3);
     }
 }

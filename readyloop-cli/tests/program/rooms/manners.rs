@@ -34,6 +34,28 @@ fn who_is_too_fast_is_not_heard_and_who_goes_on_is_closed() {
 }
 
 #[test]
+fn a_new_name_costs_as_much_as_the_rooms_that_hear_of_it() {
+    let server = start_with_manners(&["--rate", "1", "--burst", "20"]);
+    let mut bob = server.talker_in("Bob", "room0");
+    let mut ann = server.talker();
+    ann.say("NICK Ann");
+    ann.expect("OK NICK Ann ");
+    for room in 0..15 {
+        ann.say(&format!("JOIN room{room}"));
+        ann.expect("OK JOIN ");
+    }
+    // Four lines are left to her, and one more in each second.
+    ann.say("NICK Eve\nPING");
+    ann.expect("ERR rate ");
+    assert_eq!(ann.line(), "PONG", "what was not heard has cost nothing");
+    bob.say("NICK Bert");
+    assert_eq!(bob.line(), "JOINED room0 Ann");
+    assert_eq!(bob.line(), "RENAMED room0 Bob Bert");
+    drop((ann, bob));
+    server.stop();
+}
+
+#[test]
 fn who_is_silent_is_asked_and_who_does_not_answer_is_not_there() {
     for topology in ["single", "multi", "workers"] {
         let server = start(&["--heartbeat", "40ms", "--topology", topology]);
