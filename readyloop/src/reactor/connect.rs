@@ -79,6 +79,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// A socket that is not connected yet has news.
     #[cold]
     pub(super) fn answered(&mut self, id: SessionId) {
+        if self.sessions.get(id).is_none_or(|session| session.unwatched) {
+            // News from before its watch was lost for want of memory: it is asked when it is watched again.
+            return;
+        }
         let Some(socket) = self.links.socket(id) else { return };
         let reason = match self.kernel.connected(socket) {
             Connect::Pending(want) => return self.watch_for(id, want),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use readyloop::sim::{Client, End, Faults, Need, Net};
+use readyloop::sim::{Client, End, Faults, Leg, Need, Net, Preamble};
 use readyloop::{CloseReason, Context, Errno, Incident, Limits, Report, Trigger};
 
 use super::town::{EVERY_PLAN, Town};
@@ -467,5 +467,25 @@ fn handlers_that_send_to_many_while_memory_is_short_lose_nothing() {
         }
         world.turn_while(|_| clients.iter().any(|client| client.received().len() < 250));
         assert!(clients.iter().all(|client| client.received().len() == 250), "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_caller_whose_preamble_waits_for_memory_is_asked_when_it_is_watched_again() {
+    for call in CALLERS {
+        let mut world = World::new(Trigger::Level, Limits::default(), echo());
+        // Each event comes twice in one list: the second one, when the first has cost the watch.
+        world.net.set_faults(Faults { duplicate: 1_000, ..Faults::none() });
+        let client = call(&world.net);
+        let legs = vec![Leg::Hears(1), Leg::Says(10), Leg::Hears(1)];
+        client.begin_with(Preamble { legs, ..Preamble::default() });
+        client.set_window(4);
+        client.stop_reading();
+        world.net.lack_memory(&[Need::Rearm], SHORT);
+        client.send(&[b"??", &framed(b"hi")[..]].concat());
+        world.settle();
+        client.resume_reading();
+        let turns = turns_until_received(&mut world, &client, 10 + framed(b"hi").len());
+        assert!(turns < TURNS_MAX, "{turns} turns");
     }
 }
