@@ -50,12 +50,19 @@ pub use worker::Worker;
 /// A lane on its way home, and how many of its reactor's letters come before it.
 type Homing<H> = (u64, Box<Lane<H>>);
 
+/// What comes to one reactor.
+struct Home<H: Handler> {
+    /// Its lanes, each behind so many of all its letters.
+    lanes: Mailbox<Homing<H>>,
+    /// Of these, and of what a lane brings home, nothing overtakes anything.
+    letters: Arc<Mailbox<Letter>>,
+}
+
 /// What reactors and their workers share.
 pub struct Shared<H: Handler> {
     crew: Crew<Box<Lane<H>>>,
-    /// Where the lanes of each reactor come home, each behind so many of all its letters.
-    homes: Box<[Mailbox<Homing<H>>]>,
-    /// The reactors' letters: of these, and of what a lane brings home, nothing overtakes anything.
+    /// Where the lanes of each reactor come home.
+    homes: Box<[Home<H>]>,
     inboxes: Inboxes,
     /// Reactors that have not ended.
     reactors_left: AtomicUsize,
@@ -101,7 +108,10 @@ impl<H: Handler> Lanes<H> {
         limits: &Limits,
         report: Report,
     ) -> Vec<Lanes<H>> {
-        let home = |inbox: &Arc<Mailbox<Letter>>| Mailbox::new(Load::MAX, inbox.bell().clone());
+        let home = |inbox: &Arc<Mailbox<Letter>>| Home {
+            lanes: Mailbox::new(Load::MAX, inbox.bell().clone()),
+            letters: inbox.clone(),
+        };
         let reactors = inboxes.len();
         let shared = Shared {
             crew: Crew::default(),
@@ -454,7 +464,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     fn take_home(&mut self) {
-        self.shared.homes[self.reactor].take(&mut self.inbox);
+        self.shared.homes[self.reactor].lanes.take(&mut self.inbox);
     }
 
     #[inline]
@@ -527,7 +537,7 @@ impl<H: Handler> Hosting for Lanes<H> {
 impl<H: Handler> Drop for Lanes<H> {
     /// Workers end when the last reactor does.
     fn drop(&mut self) {
-        self.shared.homes[self.reactor].close();
+        self.shared.homes[self.reactor].lanes.close();
         if self.shared.reactors_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.shared.crew.dismiss();
         }

@@ -114,10 +114,10 @@ impl<H: Handler> Worker<H> {
 
     /// Runs lanes until the crew is dismissed.
     pub fn work(&mut self) {
-        let _asks_here = asker::enter(self.asking.clone());
-        let shared = self.shared.clone();
+        let (shared, asking) = (self.shared.clone(), self.asking.clone());
+        let _asks_here = asker::enter(asking.clone());
         while let Some(lane) = shared.crew.take() {
-            self.run(&shared, lane);
+            self.run(&shared, &asking, lane);
         }
     }
 
@@ -125,8 +125,9 @@ impl<H: Handler> Worker<H> {
     pub fn step(&mut self) -> bool {
         match self.shared.crew.try_take() {
             Some(lane) => {
-                let _asks_here = asker::enter(self.asking.clone());
-                self.run(&self.shared.clone(), lane);
+                let (shared, asking) = (self.shared.clone(), self.asking.clone());
+                let _asks_here = asker::enter(asking.clone());
+                self.run(&shared, &asking, lane);
                 true
             }
             None => false,
@@ -149,24 +150,26 @@ impl<H: Handler> Worker<H> {
         self.send_home(lane);
     }
 
-    fn run(&mut self, shared: &Shared<H>, mut lane: Box<Lane<H>>) {
+    /// What it shares, and what it writes down, are looked up once for all runs.
+    fn run(&mut self, shared: &Shared<H>, asking: &Asking, mut lane: Box<Lane<H>>) {
         let Lane { name, stage, timers, batch: Some(batch), .. } = &mut *lane else { return };
         let post = &shared.posts[self.number];
         post.begin(*name);
         std::mem::swap(&mut batch.run.timers, timers);
         let end = batch.end_of_run(shared.frames_per_run);
-        self.asking.record.begin(*name, stage.has_ended(), &mut batch.run);
+        let record = &asking.record;
+        record.begin(*name, stage.has_ended(), &mut batch.run);
         // Caught once for all frames and not once for each: a panic leaves its task done.
         while let Err(panic) =
-            catch_unwind(AssertUnwindSafe(|| self.run_tasks(*name, stage, batch, end)))
+            catch_unwind(AssertUnwindSafe(|| self.run_tasks(*name, record, stage, batch, end)))
         {
             self.panicked(*name, panic);
         }
-        if self.asking.record.is_special() {
-            self.asking.post_foreign();
+        if record.is_special() {
+            asking.post_foreign();
         }
-        if self.asking.record.finish(&mut batch.run) {
-            stage.end(self.asking.record.is_lost());
+        if record.finish(&mut batch.run) {
+            stage.end(record.is_lost());
         }
         std::mem::swap(&mut batch.run.timers, timers);
         post.end();
@@ -178,16 +181,17 @@ impl<H: Handler> Worker<H> {
     fn run_tasks(
         &mut self,
         name: SessionId,
+        record: &Record,
         stage: &mut Stage<H::Session>,
         batch: &mut Batch<H::Framer>,
         end: usize,
     ) {
         let mut tasks = batch.tasks_before(end);
-        while self.asking.record.halted().is_not() {
+        while record.halted().is_not() {
             match tasks.next() {
                 Some(Task::Frame(frame)) => {
                     if let Stage::Open(session) = stage {
-                        let mut context = Context::worker(&self.asking.record, name);
+                        let mut context = Context::worker(record, name);
                         self.handler.on_frame(session, frame, &mut context);
                     }
                 }
@@ -288,11 +292,11 @@ impl<H: Handler> Worker<H> {
 
     #[inline(always)]
     fn send_home(&mut self, lane: Box<Lane<H>>) {
-        let reactor = lane.name.reactor() as usize;
+        let home = &self.shared.homes[lane.name.reactor() as usize];
         // Behind all letters that were posted so far, and before all those that are posted from now on.
-        let behind = self.shared.inboxes[reactor].posted();
+        let behind = home.letters.posted();
         // Not bounded: there is one lane for each session, and sessions are. A reactor that has
         // ended needs no lanes.
-        let _ended = self.shared.homes[reactor].post_always((behind, lane)).is_err();
+        let _ended = home.lanes.post_always((behind, lane)).is_err();
     }
 }
