@@ -272,7 +272,7 @@ impl<'a> Context<'a> {
     pub fn broadcast(&mut self, group: &Group, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         match &mut self.side {
-            Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id, Sessions::ask),
+            Side::Here(sessions) => sessions.broadcast(group, &bytes, self.id),
             Side::Worker(record) => record.broadcast(group, bytes),
         }
     }

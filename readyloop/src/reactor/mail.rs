@@ -128,14 +128,15 @@ impl Asker for Posting {
     }
 
     fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
-        self.post_so_far(inboxes, reactor);
         let inbox = &inboxes[reactor];
-        let own = Arc::ptr_eq(inboxes, &self.inboxes) && reactor == self.number;
-        let (letter, answer) = if own { self.as_answer(letter) } else { (letter, None) };
-        let load = letter.load();
         if !Arc::ptr_eq(inboxes, &self.inboxes) {
+            let load = letter.load();
             return inbox.post(letter, load).map_err(|(_, refused)| refused);
         }
+        self.outboxes.post(Some(reactor), self);
+        let own = reactor == self.number;
+        let (letter, answer) = if own { self.as_answer(letter) } else { (letter, None) };
+        let load = letter.load();
         if self.outboxes.admits(reactor, load) {
             let has_room = inbox.post_beyond(letter, load).map_err(|_| Refused::Stopped)?;
             if !has_room {

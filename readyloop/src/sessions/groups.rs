@@ -46,18 +46,11 @@ impl Sessions {
     }
 
     /// Sends to all members of a group, wherever they live: one mail for each reactor that has any.
-    /// `order` is how each reactor is told.
-    pub fn broadcast(
-        &mut self,
-        group: &Group,
-        bytes: &Bytes,
-        by: SessionId,
-        order: fn(&mut Sessions, Order, SessionId) -> bool,
-    ) {
+    pub fn broadcast(&mut self, group: &Group, bytes: &Bytes, by: SessionId) {
         for reactor in (0..self.reactors).map(|reactor| reactor as u8) {
             if group.is_on(reactor) {
                 let one = Order::Broadcast(reactor, group.clone(), bytes.clone());
-                let _counted_if_refused = order(self, one, by);
+                let _counted_if_refused = self.ask(one, by);
             }
         }
         self.wait_for_slow(group, by);
