@@ -20,9 +20,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
+use crate::limits::Limits;
 use crate::order::Load;
 use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
+
+/// The bounds of a reactor's inbox.
+pub fn inbox_bounds(limits: &Limits) -> Load {
+    Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max }
+}
 
 /// Tells one reader that there is something to look at, without a system call while it is awake.
 pub struct Bell {

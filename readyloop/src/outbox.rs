@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::mailbox::inbox_bounds;
 use crate::order::{Load, Order, Orders};
 use crate::serving::Serving;
 
@@ -107,7 +108,7 @@ pub trait Posts {
 impl Outboxes {
     /// The outboxes of the reactor with the number `own`, one of this many.
     pub fn new(own: usize, reactors: usize, serving: Rc<Serving>, limits: &Limits) -> Outboxes {
-        let bounds = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
+        let bounds = inbox_bounds(limits);
         let letter_max = Load {
             mails: bounds.mails.min(LETTER_MAX.mails),
             bytes: bounds.bytes.min(LETTER_MAX.bytes),

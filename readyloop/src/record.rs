@@ -31,6 +31,7 @@ use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::mailbox::inbox_bounds;
 use crate::order::{Load, Order, Orders};
 use crate::page::Page;
 use crate::session::Holds;
@@ -105,7 +106,7 @@ impl Record {
             serving: Cell::new(SessionId::NONE),
             halted: Cell::new(Halted::NOT),
             late: Cell::default(),
-            late_max: Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max },
+            late_max: inbox_bounds(limits),
             foreign: RefCell::default(),
             reactors,
             special: Cell::new(false),

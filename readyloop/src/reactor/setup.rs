@@ -9,7 +9,7 @@ use crate::lanes::Lanes;
 use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::listeners::Caller;
-use crate::mailbox::{Bell, Mailbox};
+use crate::mailbox::{Bell, Mailbox, inbox_bounds};
 use crate::order::Load;
 use crate::report::Report;
 
@@ -120,6 +120,5 @@ impl<K: Kernel> Setup<K> {
 
 /// A reactor's mailbox.
 fn letters(waker: Arc<dyn Wake>, limits: &Limits) -> Arc<Mailbox<Letter>> {
-    let bounds = Load { mails: limits.mailbox_mails_max, bytes: limits.mailbox_bytes_max };
-    Arc::new(Mailbox::new(bounds, Arc::new(Bell::new(waker))))
+    Arc::new(Mailbox::new(inbox_bounds(limits), Arc::new(Bell::new(waker))))
 }
