@@ -69,10 +69,11 @@ impl Wake for Bell {
 }
 
 impl Poller {
-    /// Whether nobody knows yet how long its next wait is to be: while somebody is at work, no sleep of
-    /// another kernel lets time pass.
-    pub(super) fn is_at_work(&self) -> bool {
-        self.waited && !self.idle && !self.asleep && self.due.is_none()
+    /// Whether its thread is at work, or its sleep is over by now. No sleep of another kernel lets time
+    /// pass before this one has slept again: nobody knows yet for how long that will be.
+    pub(super) fn goes_on(&self, now: Now) -> bool {
+        let at_work = !self.idle && !self.asleep && self.due.is_none();
+        self.waited && (at_work || self.due.is_some_and(|due| due <= now))
     }
 
     pub(super) fn calls(&self) -> Calls {

@@ -95,11 +95,10 @@ impl World {
         self.pollers[kernel].idle = true;
         if due.is_none() {
             self.pollers[kernel].counts.asleep += 1;
-        } else if !self.held && !self.kernels().any(|poller| poller.is_at_work()) {
-            // Not past the moment at which another thread would have gone on; that one is to come
-            // before this one sleeps again.
+        } else if !self.held && !self.others(kernel).any(|poller| poller.goes_on(self.now)) {
+            // Not past the moment at which another thread would have gone on.
             let dues = self.kernels().filter_map(|poller| poller.due);
-            self.now = dues.filter(|&due| due > self.now).min().unwrap_or(self.now);
+            self.now = dues.min().map_or(self.now, |due| self.now.max(due));
         }
     }
 
@@ -131,6 +130,12 @@ impl World {
             self.pollers[kernel].due = None;
         }
         length
+    }
+
+    /// All but that one.
+    fn others(&self, kernel: usize) -> impl Iterator<Item = &Poller> {
+        let others = self.pollers.iter().enumerate().filter(move |&(nth, _)| nth != kernel);
+        others.map(|(_, poller)| poller).filter(|poller| !poller.gone)
     }
 
     /// Those that are not gone.
