@@ -10,16 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::address::{Address, Route};
+use crate::buffer::Wish;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::Wish;
+use crate::command::Command;
 use crate::envelope::Envelope;
 use crate::framers::{LengthPrefixed, Spell};
 use crate::group::Group;
 #[cfg(doc)]
 use crate::group::SlowMember;
 use crate::id::SessionId;
-use crate::order::Order;
 use crate::record::Record;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
@@ -122,7 +122,7 @@ impl<'a> Context<'a> {
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) {
         match &mut self.side {
             Side::Here(sessions) if sessions.follows() => {
-                sessions.ask(Order::Send(id, Bytes::copy_from_slice(bytes)), self.id);
+                sessions.ask(Command::Send(id, Bytes::copy_from_slice(bytes)), self.id);
             }
             Side::Here(sessions) => {
                 sessions.send_to(id, bytes, self.id);
@@ -140,7 +140,7 @@ impl<'a> Context<'a> {
             Side::Worker(record) if id == self.id => {
                 record.answer_shared(bytes);
             }
-            _ => self.order(Order::Send(id, bytes)),
+            _ => self.order(Command::Send(id, bytes)),
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Context<'a> {
         match &mut self.side {
             Side::Here(sessions) => sessions.finish(self.id, CloseReason::Closed),
             Side::Worker(record) => {
-                record.end(Order::Close(self.id, CloseReason::Closed));
+                record.end(Command::Close(self.id, CloseReason::Closed));
             }
         }
     }
@@ -228,9 +228,9 @@ impl<'a> Context<'a> {
     pub fn abort(&mut self) {
         match &mut self.side {
             Side::Here(sessions) => {
-                sessions.obey(Order::Abort(self.id));
+                sessions.obey(Command::Abort(self.id));
             }
-            Side::Worker(record) => record.end(Order::Abort(self.id)),
+            Side::Worker(record) => record.end(Command::Abort(self.id)),
         }
     }
 
@@ -238,7 +238,7 @@ impl<'a> Context<'a> {
     pub fn close_session(&mut self, id: SessionId) {
         match id == self.id {
             true => self.close(),
-            false => self.order(Order::Close(id, CloseReason::Closed)),
+            false => self.order(Command::Close(id, CloseReason::Closed)),
         }
     }
 
@@ -246,7 +246,7 @@ impl<'a> Context<'a> {
     pub fn abort_session(&mut self, id: SessionId) {
         match id == self.id {
             true => self.abort(),
-            false => self.order(Order::Abort(id)),
+            false => self.order(Command::Abort(id)),
         }
     }
 
@@ -254,7 +254,7 @@ impl<'a> Context<'a> {
     pub fn join(&mut self, group: &Group) {
         match &mut self.side {
             Side::Here(sessions) => {
-                sessions.ask(Order::Join(self.id, group.clone()), self.id);
+                sessions.ask(Command::Join(self.id, group.clone()), self.id);
             }
             Side::Worker(record) => record.join(group),
         }
@@ -262,7 +262,7 @@ impl<'a> Context<'a> {
 
     /// Takes this session out of a group, if it is in there.
     pub fn leave(&mut self, group: &Group) {
-        self.order(Order::Leave(self.id, group.clone()));
+        self.order(Command::Leave(self.id, group.clone()));
     }
 
     /// Sends `bytes` to every member of a group, on all reactors, this session included if it is
@@ -351,7 +351,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: Command) {
         match &mut self.side {
             Side::Here(sessions) => {
                 sessions.ask(order, self.id);

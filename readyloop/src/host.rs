@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
+use crate::buffer::CommandBuffer;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::Commands;
 use crate::context::{Context, Peer};
 use crate::framers::{Framer, Step};
 use crate::handler::Handler;
@@ -150,7 +150,13 @@ pub(crate) trait Hosting {
     }
 
     /// Does what the handler of the session known as `name` has asked for so far, while it runs.
-    fn carry_out(&mut self, _sessions: &mut Sessions, _name: SessionId, _commands: &mut Commands) {}
+    fn carry_out(
+        &mut self,
+        _sessions: &mut Sessions,
+        _name: SessionId,
+        _commands: &mut CommandBuffer,
+    ) {
+    }
 
     /// Hands over what is ready to leave at once.
     #[inline]

@@ -1,18 +1,18 @@
 //! What other threads post to a reactor.
 
-use crate::commands::{Commands, Wish};
+use crate::buffer::{CommandBuffer, Wish};
+use crate::command::{Command, Commands, Load, MAIL_BYTES};
 use crate::context::Context;
 use crate::id::SessionId;
-use crate::order::{Load, MAIL_BYTES, Order, Orders};
 
 /// One mail of any thread.
 pub enum Letter {
     /// What the callback that runs on a worker has asked for so far.
-    Commands(SessionId, Box<Commands>),
+    Buffer(SessionId, Box<CommandBuffer>),
     /// Do something to one session.
-    Order(Order),
+    Command(Command),
     /// Do all of this.
-    Orders(Orders),
+    Commands(Commands),
     /// Run something on the reactor's thread.
     Run(Box<dyn FnOnce(&mut Context<'_>) + Send>),
     /// From the reactor to itself, the how manieth such word: all that its thread had posted before has
@@ -28,7 +28,7 @@ impl Letter {
     /// Which session it sends how many bytes, if it is that.
     pub fn sent(&self) -> Option<(SessionId, usize)> {
         match self {
-            Letter::Order(Order::Send(id, bytes)) => Some((*id, bytes.len())),
+            Letter::Command(Command::Send(id, bytes)) => Some((*id, bytes.len())),
             _ => None,
         }
     }
@@ -36,15 +36,15 @@ impl Letter {
     /// Nobody will do it any more: who was counted as a member, because it was about to be one, is not.
     pub fn forget(self) {
         match self {
-            Letter::Order(order) => order.forget(),
-            Letter::Orders(mut orders) => {
+            Letter::Command(order) => order.forget(),
+            Letter::Commands(mut orders) => {
                 while let Some(order) = orders.pop() {
                     order.forget();
                 }
             }
-            Letter::Commands(_, commands) => {
+            Letter::Buffer(_, commands) => {
                 for (_, wish) in commands.wishes {
-                    if let Wish::Order(order) = wish {
+                    if let Wish::Command(order) = wish {
                         order.forget();
                     }
                 }
@@ -56,10 +56,10 @@ impl Letter {
     /// What it takes of the mailbox's bounds until it is handled.
     pub fn load(&self) -> Load {
         match self {
-            Letter::Order(order) => order.load(),
-            Letter::Orders(orders) => orders.load(),
+            Letter::Command(order) => order.load(),
+            Letter::Commands(orders) => orders.load(),
             Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
-            Letter::Commands(_, commands) => commands.load(),
+            Letter::Buffer(_, commands) => commands.load(),
             Letter::CaughtUp(_) | Letter::Stop | Letter::StopNow => Load::default(),
         }
     }

@@ -106,10 +106,11 @@ pub mod wheel;
 
 mod address;
 mod asker;
+mod buffer;
 mod census;
 mod clock;
 mod close;
-mod commands;
+mod command;
 mod context;
 mod durations;
 mod envelope;
@@ -127,7 +128,6 @@ mod members;
 #[cfg(all(loom, test))]
 mod models;
 mod names;
-mod order;
 mod outbox;
 mod page;
 mod pool;

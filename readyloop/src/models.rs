@@ -25,8 +25,8 @@ use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::JoinHandle;
 
+use crate::command::Load;
 use crate::mailbox::{Bell, Mailbox};
-use crate::order::Load;
 use crate::sync::Ordering;
 use crate::wake::Wake;
 

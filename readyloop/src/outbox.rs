@@ -1,4 +1,4 @@
-//! Commands for the sessions of other reactors, gathered during a turn: one mail for each reactor at
+//! CommandBuffer for the sessions of other reactors, gathered during a turn: one mail for each reactor at
 //! its end, or several, if they are many.
 //!
 //! What one callback asks for is always taken, also by a reactor whose inbox has no room. Whoever has
@@ -17,10 +17,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use crate::command::{Command, Commands, Load};
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::mailbox::inbox_bounds;
-use crate::order::{Load, Order, Orders};
 use crate::serving::Serving;
 
 /// One reactor's outboxes, one for each reactor that there is. The reactor's callbacks and their
@@ -65,7 +65,7 @@ struct Boxes {
 
 #[derive(Default)]
 struct Outbox {
-    letters: VecDeque<Orders>,
+    letters: VecDeque<Commands>,
     /// What they weigh.
     gathered: Load,
     /// The reactor's inbox has no room, or will have none when this is posted.
@@ -99,7 +99,7 @@ pub enum Taken {
 pub trait Posts {
     /// Posts orders to a reactor. Says whether its inbox has room for more; it does if nobody reads it any
     /// more.
-    fn post(&self, reactor: usize, orders: Orders) -> bool;
+    fn post(&self, reactor: usize, orders: Commands) -> bool;
 
     /// Whether half of a reactor's inbox is free; if not, this reactor is rung when it is.
     fn has_room(&self, reactor: usize) -> bool;
@@ -197,7 +197,7 @@ impl Outboxes {
     }
 
     /// Puts an order of `by` into the box of a reactor.
-    pub fn push(&self, reactor: usize, order: Order, by: SessionId) -> Taken {
+    pub fn push(&self, reactor: usize, order: Command, by: SessionId) -> Taken {
         let taken = match order.is_owed() {
             true => Taken::Now,
             false => self.boxes.borrow_mut().admit(reactor, order.load(), by),
@@ -210,11 +210,11 @@ impl Outboxes {
 
     /// Puts an order of a session of this reactor, for itself, into the own box: it is bounded by the
     /// session's send queue.
-    pub fn push_own(&self, order: Order) {
+    pub fn push_own(&self, order: Command) {
         self.put(self.own, order);
     }
 
-    fn put(&self, reactor: usize, order: Order) {
+    fn put(&self, reactor: usize, order: Command) {
         if reactor == self.own {
             self.follow();
         }
@@ -333,12 +333,12 @@ impl Boxes {
         Taken::Held
     }
 
-    fn put(&mut self, reactor: usize, order: Order, waiting: &Cell<usize>) {
+    fn put(&mut self, reactor: usize, order: Command, waiting: &Cell<usize>) {
         let Some(outbox) = self.boxes.get_mut(reactor) else { return };
         let letter_max = self.letter_max;
-        let is_open = |letter: &Orders| !letter.load().reaches(letter_max);
+        let is_open = |letter: &Commands| !letter.load().reaches(letter_max);
         if !outbox.letters.back().is_some_and(is_open) {
-            outbox.letters.push_back(Orders::default());
+            outbox.letters.push_back(Commands::default());
             waiting.set(waiting.get() + 1);
         }
         let Some(letter) = outbox.letters.back_mut() else { return };
@@ -397,12 +397,12 @@ mod tests {
     /// What was posted, and who has no room.
     #[derive(Default)]
     struct Inboxes {
-        posted: RefCell<Vec<(usize, Orders)>>,
+        posted: RefCell<Vec<(usize, Commands)>>,
         full: RefCell<Vec<usize>>,
     }
 
     impl Posts for Inboxes {
-        fn post(&self, reactor: usize, orders: Orders) -> bool {
+        fn post(&self, reactor: usize, orders: Commands) -> bool {
             self.posted.borrow_mut().push((reactor, orders));
             self.has_room(reactor)
         }
@@ -438,7 +438,7 @@ mod tests {
         Outboxes::new(reactors, reactors + 1, Rc::new(Serving::new()), &limits)
     }
 
-    fn push(outboxes: &Outboxes, order: Order, by: SessionId) -> Taken {
+    fn push(outboxes: &Outboxes, order: Command, by: SessionId) -> Taken {
         outboxes.push(order.reactor() as usize, order, by)
     }
 
@@ -448,8 +448,8 @@ mod tests {
         outboxes.take_let_go(inboxes)
     }
 
-    fn close(reactor: u8) -> Order {
-        Order::Close(SessionId::new(reactor, 7, 1), CloseReason::Closed)
+    fn close(reactor: u8) -> Command {
+        Command::Close(SessionId::new(reactor, 7, 1), CloseReason::Closed)
     }
 
     #[test]
@@ -466,13 +466,13 @@ mod tests {
     #[test]
     fn many_orders_leave_in_letters_of_a_bounded_size_in_their_order() {
         let (outboxes, inboxes) = (outboxes(2, 1_000_000), Inboxes::full(&[1]));
-        let send = |n: u32| Order::Send(SessionId::new(1, n, 1), vec![7; 1000].into());
+        let send = |n: u32| Command::Send(SessionId::new(1, n, 1), vec![7; 1000].into());
         (0..200).for_each(|n| assert_eq!(push(&outboxes, send(n), sender()), Taken::Now));
         assert_eq!(post(&outboxes, &inboxes), [], "who has ordered in time is not held");
         let mut seen = Vec::new();
         for (_, mut orders) in inboxes.posted.take() {
             assert!(orders.load().bytes < LETTER_MAX.bytes + 1064);
-            while let Some(Order::Send(id, _)) = orders.pop() {
+            while let Some(Command::Send(id, _)) = orders.pop() {
                 seen.push(id.index());
             }
         }
@@ -492,7 +492,10 @@ mod tests {
         for by in [sender(), SessionId::NONE] {
             assert_eq!(push(&outboxes, close(1), by), Taken::No, "each has its own bound");
         }
-        assert_eq!(push(&outboxes, Order::Release(SessionId::new(1, 7, 1)), sender()), Taken::Now);
+        assert_eq!(
+            push(&outboxes, Command::Release(SessionId::new(1, 7, 1)), sender()),
+            Taken::Now
+        );
         assert_eq!(push(&outboxes, close(0), sender()), Taken::Now, "others are not full");
         assert_eq!(post(&outboxes, &inboxes), []);
         assert_eq!(inboxes.posted(), [(1, 1), (0, 1), (1, 2), (1, 2), (1, 2)]);

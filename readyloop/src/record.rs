@@ -23,16 +23,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::address::Route;
+use crate::buffer::{CommandBuffer, LaneTimer, Run, Started, Wish};
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::{Commands, LaneTimer, Run, Started, Wish};
+use crate::command::{Command, Commands, Load};
 use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::mailbox::inbox_bounds;
-use crate::order::{Load, Order, Orders};
 use crate::page::Page;
 use crate::session::Holds;
 use crate::slab::Key;
@@ -49,7 +49,7 @@ pub struct Record {
     late: Cell<Load>,
     late_max: Load,
     /// What was asked of the sessions of other reactors than the one whose session is served.
-    foreign: RefCell<Vec<(u8, Orders)>>,
+    foreign: RefCell<Vec<(u8, Commands)>>,
     reactors: u8,
     special: Cell<bool>,
     send_high_bytes: usize,
@@ -241,7 +241,7 @@ impl Record {
     }
 
     /// What was asked so far of the sessions of another reactor, or of any; `None` if that is nothing.
-    pub fn take_foreign(&self, of: Option<u8>) -> Option<(u8, Orders)> {
+    pub fn take_foreign(&self, of: Option<u8>) -> Option<(u8, Commands)> {
         let mut foreign = self.foreign.borrow_mut();
         let nth = match of {
             Some(reactor) => foreign.iter().position(|(one, _)| *one == reactor)?,
@@ -250,14 +250,14 @@ impl Record {
         Some(foreign.remove(nth))
     }
 
-    fn order_abroad(&self, order: Order) {
+    fn order_abroad(&self, order: Command) {
         self.special.set(true);
         let mut foreign = self.foreign.borrow_mut();
         let reactor = order.reactor();
         match foreign.iter_mut().find(|(one, _)| *one == reactor) {
             Some((_, orders)) => drop(orders.push(order)),
             None => {
-                let mut orders = Orders::default();
+                let mut orders = Commands::default();
                 orders.push(order);
                 foreign.push((reactor, orders));
             }
@@ -267,7 +267,7 @@ impl Record {
     /// Sends `bytes` to all members of a group.
     pub fn broadcast(&self, group: &Group, bytes: Bytes) {
         for reactor in (0..self.reactors).filter(|one| *one != self.home() && group.is_on(*one)) {
-            self.order_abroad(Order::Broadcast(reactor, group.clone(), bytes.clone()));
+            self.order_abroad(Command::Broadcast(reactor, group.clone(), bytes.clone()));
         }
         self.wish(Wish::Broadcast(group.clone(), bytes));
     }
@@ -276,7 +276,7 @@ impl Record {
     /// before the lane comes home.
     pub fn join(&self, group: &Group) {
         group.joined(self.home());
-        self.wish(Wish::Order(Order::JoinCounted(self.serving.get(), group.clone())));
+        self.wish(Wish::Command(Command::JoinCounted(self.serving.get(), group.clone())));
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
@@ -383,7 +383,7 @@ impl Record {
     pub fn set_envelope(&self, envelope: Option<&'static Envelope>) -> bool {
         if !self.has_ended() {
             self.run.borrow_mut().standing.envelope = envelope;
-            self.order(Order::SetEnvelope(self.serving.get(), envelope));
+            self.order(Command::SetEnvelope(self.serving.get(), envelope));
         }
         !self.has_ended()
     }
@@ -393,7 +393,7 @@ impl Record {
         if to == self.serving.get() {
             self.answer(bytes);
         } else if to.reactor() != self.home() {
-            self.order_abroad(Order::Send(to, Bytes::copy_from_slice(bytes)));
+            self.order_abroad(Command::Send(to, Bytes::copy_from_slice(bytes)));
         } else {
             self.write(&mut self.run.borrow_mut(), to, [bytes, &[], &[]]);
         }
@@ -408,7 +408,7 @@ impl Record {
         let has_room = self.has_room(&mut run, count);
         if has_room {
             run.standing.queued_bytes += count;
-            run.commands.wish(Wish::Order(Order::Send(self.serving.get(), bytes)));
+            run.commands.wish(Wish::Command(Command::Send(self.serving.get(), bytes)));
             self.go_on(&mut run);
         }
         has_room
@@ -419,14 +419,14 @@ impl Record {
     pub fn pause(&self) -> bool {
         if !self.has_ended() {
             self.pause_run(&mut self.run.borrow_mut());
-            self.order(Order::Pause(self.serving.get()));
+            self.order(Command::Pause(self.serving.get()));
         }
         !self.has_ended()
     }
 
-    /// Orders something of the session that is being served that ends it.
-    pub fn end(&self, order: Order) {
-        let is_cut_off = matches!(order, Order::Abort(_));
+    /// Commands something of the session that is being served that ends it.
+    pub fn end(&self, order: Command) {
+        let is_cut_off = matches!(order, Command::Abort(_));
         self.order(order);
         self.close(if is_cut_off { Halted::LOST } else { 0 });
     }
@@ -445,9 +445,9 @@ impl Record {
     }
 
     /// Wants something of a session.
-    pub fn order(&self, order: Order) {
+    pub fn order(&self, order: Command) {
         match order.reactor() == self.home() {
-            true => self.wish(Wish::Order(order)),
+            true => self.wish(Wish::Command(order)),
             false => self.order_abroad(order),
         }
     }
@@ -477,7 +477,7 @@ impl Record {
 
     /// Takes out what was asked for so far: it leaves before the rest of the run. `None` if that is
     /// nothing, or if it cannot be taken now.
-    pub fn take_commands(&self) -> Option<Box<Commands>> {
+    pub fn take_commands(&self) -> Option<Box<CommandBuffer>> {
         let mut run = self.run.try_borrow_mut().ok()?;
         run.commands.page.end();
         let taken = (!run.commands.is_empty()).then(|| Box::new(std::mem::take(&mut run.commands)));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::commands::{Commands, LaneTimer, Wish};
+use crate::buffer::{CommandBuffer, LaneTimer, Wish};
 use crate::framers::{Framer, Step};
 use crate::handler::Handler;
 use crate::id::SessionId;
@@ -92,7 +92,7 @@ pub(super) fn play(
     timers: &mut Timers,
     id: SessionId,
     name: SessionId,
-    commands: &mut Commands,
+    commands: &mut CommandBuffer,
 ) -> Option<Holds> {
     // By far the most usual: an answer, and nothing else.
     match commands.page.only() {
@@ -110,7 +110,7 @@ pub(super) fn play_all(
     timers: &mut Timers,
     id: SessionId,
     name: SessionId,
-    commands: &mut Commands,
+    commands: &mut CommandBuffer,
 ) -> Option<Holds> {
     sessions.stats.panics += std::mem::take(&mut commands.panics);
     let mut played = 0;
@@ -143,7 +143,7 @@ fn send(
 
 fn play_wish(sessions: &mut Sessions, timers: &mut Timers, id: SessionId, wish: Wish) {
     match wish {
-        Wish::Order(order) => {
+        Wish::Command(order) => {
             sessions.order(order, id);
         }
         Wish::Broadcast(group, bytes) => {

@@ -22,10 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::asker::Inboxes;
+use crate::buffer::CommandBuffer;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::commands::Commands;
+use crate::command::Load;
 use crate::context::Peer;
 use crate::framers::Framer;
 use crate::handler::Handler;
@@ -35,7 +36,6 @@ use crate::incident::Incident;
 use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::mailbox::Mailbox;
-use crate::order::Load;
 use crate::report::Report;
 use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
@@ -487,7 +487,12 @@ impl<H: Handler> Hosting for Lanes<H> {
         true
     }
 
-    fn carry_out(&mut self, sessions: &mut Sessions, name: SessionId, commands: &mut Commands) {
+    fn carry_out(
+        &mut self,
+        sessions: &mut Sessions,
+        name: SessionId,
+        commands: &mut CommandBuffer,
+    ) {
         let id = sessions.slot(name);
         desk::play_all(sessions, &mut self.timers, id, name, commands);
     }

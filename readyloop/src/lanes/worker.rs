@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{self, Asker, Inboxes};
-use crate::commands::LaneTimer;
+use crate::buffer::LaneTimer;
+use crate::command::Command;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
@@ -19,7 +20,6 @@ use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::letter::Letter;
 use crate::mailbox::Refused;
-use crate::order::Order;
 use crate::record::Record;
 use crate::report::Report;
 
@@ -39,9 +39,11 @@ impl Asker for Asking {
         }
         let so_far = if reactor == self.record.home() as usize {
             let commands = self.record.take_commands();
-            commands.map(|commands| Letter::Commands(self.record.serving(), commands))
+            commands.map(|commands| Letter::Buffer(self.record.serving(), commands))
         } else {
-            self.record.take_foreign(Some(reactor as u8)).map(|(_, orders)| Letter::Orders(orders))
+            self.record
+                .take_foreign(Some(reactor as u8))
+                .map(|(_, orders)| Letter::Commands(orders))
         };
         if let Some(letter) = so_far {
             // Of a reactor that has ended, all sessions are dead.
@@ -82,7 +84,7 @@ impl Asking {
     #[cold]
     fn post_foreign(&self) {
         while let Some((reactor, orders)) = self.record.take_foreign(None) {
-            let _ended = self.post_beyond(reactor as usize, Letter::Orders(orders));
+            let _ended = self.post_beyond(reactor as usize, Letter::Commands(orders));
         }
         self.record.forget_late();
     }
@@ -268,7 +270,7 @@ impl<H: Handler> Worker<H> {
             tell(&mut self.handler, session, news, &mut Context::worker(record, name));
         }
         if let News::Closing(reason) = news {
-            record.end(Order::Close(name, reason));
+            record.end(Command::Close(name, reason));
         }
     }
 

@@ -7,8 +7,8 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::spawn;
 
+use crate::command::Load;
 use crate::mailbox::{Mailbox, Refused};
-use crate::order::Load;
 
 use super::{ONE, Reader, Until, explore, join};
 

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{Asker, Inboxes};
+use crate::command::{Command, Commands, Load};
 use crate::context::Context;
 use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::letter::Letter;
 use crate::mailbox::{Bell, Mailbox, Refused};
-use crate::order::{Load, Order, Orders};
 use crate::outbox::{Outboxes, Posts};
 
 use super::Reactor;
@@ -91,9 +91,9 @@ impl Posting {
     /// What a callback sends to its own session counts as an answer: whose, and how many bytes.
     fn as_answer(&self, letter: Letter) -> (Letter, Option<(SessionId, usize)>) {
         match letter {
-            Letter::Order(Order::Send(id, bytes)) if self.outboxes.serves(id) => {
+            Letter::Command(Command::Send(id, bytes)) if self.outboxes.serves(id) => {
                 let count = bytes.len();
-                (Letter::Order(Order::Answer(id, bytes, count)), Some((id, count)))
+                (Letter::Command(Command::Answer(id, bytes, count)), Some((id, count)))
             }
             other => (other, None),
         }
@@ -109,10 +109,10 @@ impl Posting {
 }
 
 impl Posts for Posting {
-    fn post(&self, reactor: usize, orders: Orders) -> bool {
+    fn post(&self, reactor: usize, orders: Commands) -> bool {
         let load = orders.load();
         // Of a reactor that has ended, all sessions are dead.
-        self.inboxes[reactor].post_beyond(Letter::Orders(orders), load).unwrap_or(true)
+        self.inboxes[reactor].post_beyond(Letter::Commands(orders), load).unwrap_or(true)
     }
 
     fn has_room(&self, reactor: usize) -> bool {
@@ -222,17 +222,17 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// in the next turn, because nothing behind it is urgent.
     fn open_letter(&mut self, letter: Letter, left: &mut usize) -> bool {
         match letter {
-            Letter::Commands(name, mut commands) => {
+            Letter::Buffer(name, mut commands) => {
                 self.host.carry_out(&mut self.sessions, name, &mut commands);
             }
             Letter::CaughtUp(word) => self.sessions.caught_up_with_inbox(word),
-            Letter::Order(order) => self.obey(order),
-            Letter::Orders(mut orders) => {
+            Letter::Command(order) => self.obey(order),
+            Letter::Commands(mut orders) => {
                 while let Some(order) = orders.pop() {
                     self.obey(order);
                     *left = left.saturating_sub(1);
                     if *left == 0 && !orders.is_empty() && !self.letters.is_urgent() {
-                        self.letters.put_back(Letter::Orders(orders));
+                        self.letters.put_back(Letter::Commands(orders));
                         return false;
                     }
                 }
@@ -267,7 +267,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Command) {
         self.sessions.stats.mails += 1;
         let reached = self.sessions.obey(order);
         self.sessions.stats.mails_stale += u64::from(!reached);

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use crate::asker::{self, Inboxes};
 use crate::close::CloseReason;
+use crate::command::Command;
 use crate::context::Context;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::letter::Letter;
 use crate::mailbox::{Mailbox, Refused};
-use crate::order::Order;
 
 use super::acceptor::Notice;
 
@@ -79,7 +79,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn send(&self, id: SessionId, bytes: impl Into<Bytes>) -> Result<(), Refused> {
-        self.order(Order::Send(id, bytes.into()))
+        self.order(Command::Send(id, bytes.into()))
     }
 
     /// Closes a session after its queue has left.
@@ -87,7 +87,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn close(&self, id: SessionId) -> Result<(), Refused> {
-        self.order(Order::Close(id, CloseReason::Closed))
+        self.order(Command::Close(id, CloseReason::Closed))
     }
 
     /// Cuts a session off at once.
@@ -95,7 +95,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn abort(&self, id: SessionId) -> Result<(), Refused> {
-        self.order(Order::Abort(id))
+        self.order(Command::Abort(id))
     }
 
     /// Adds a session to a group. Whatever is broadcast to the group after this call reaches it, and
@@ -108,7 +108,7 @@ impl Remote {
         let reactor = id.reactor();
         // A broadcast goes only to reactors with members, and may be posted before this is read.
         group.joined(reactor);
-        let outcome = self.order(Order::JoinCounted(id, group.clone()));
+        let outcome = self.order(Command::JoinCounted(id, group.clone()));
         if outcome.is_err() {
             group.left(reactor);
         }
@@ -120,7 +120,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn leave(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
-        self.order(Order::Leave(id, group.clone()))
+        self.order(Command::Leave(id, group.clone()))
     }
 
     /// Sends `bytes` to every member of a group: stored once, one mail for each reactor.
@@ -138,7 +138,7 @@ impl Remote {
         let mut outcome = Ok(());
         for reactor in (0..self.reactors()).map(|reactor| reactor as u8) {
             if group.is_on(reactor) {
-                let order = Order::Broadcast(reactor, group.clone(), bytes.clone());
+                let order = Command::Broadcast(reactor, group.clone(), bytes.clone());
                 outcome = outcome.and(self.order(order));
             }
         }
@@ -206,8 +206,8 @@ impl Remote {
         &self.letters[reactor]
     }
 
-    fn order(&self, order: Order) -> Result<(), Refused> {
-        self.post(order.reactor(), Letter::Order(order))
+    fn order(&self, order: Command) -> Result<(), Refused> {
+        self.post(order.reactor(), Letter::Command(order))
     }
 
     fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::census::Census;
+use crate::command::Load;
 use crate::handler::Handler;
 use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
@@ -10,7 +11,6 @@ use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::listeners::Caller;
 use crate::mailbox::{Bell, Mailbox, inbox_bounds};
-use crate::order::Load;
 use crate::report::Report;
 
 use super::acceptor::{Balance, Notice};

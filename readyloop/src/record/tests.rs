@@ -1,7 +1,7 @@
 //! The record by itself: what is written down, and in which order.
 
 use super::*;
-use crate::commands::PAGE_BYTES_KEPT;
+use crate::buffer::PAGE_BYTES_KEPT;
 
 fn record() -> Record {
     record_within(&Limits::default())
@@ -15,7 +15,7 @@ fn begin(record: &Record, id: SessionId, ended: bool) {
     record.begin(id, ended, &mut Box::default());
 }
 
-fn finish(record: &Record) -> Commands {
+fn finish(record: &Record) -> CommandBuffer {
     let mut run = Box::default();
     record.finish(&mut run);
     run.commands
@@ -26,7 +26,7 @@ fn session() -> SessionId {
 }
 
 /// What was written down, in its order: who was sent what, and where another wish stands.
-fn played(commands: &Commands) -> Vec<(SessionId, Vec<u8>)> {
+fn played(commands: &CommandBuffer) -> Vec<(SessionId, Vec<u8>)> {
     let mut seen = Vec::new();
     for nth in 0..=commands.page.len() {
         let behind = commands.wishes.iter().filter(|(entries, _)| *entries == nth);
@@ -48,7 +48,7 @@ fn everything_is_played_back_in_the_order_of_the_asking() {
     assert!(record.answer_shared(Bytes::from_static(b"shared")));
     let long = vec![7; 400];
     assert!(record.answer(&long) && record.answer_prefixed([8; 8], 2, &long));
-    record.end(Order::Close(me, CloseReason::Closed));
+    record.end(Command::Close(me, CloseReason::Closed));
     assert_eq!(record.queued_bytes(), 6 + 6 + 2 * long.len() + 2);
     let mut commands = finish(&record);
     let expected = [
@@ -97,7 +97,7 @@ fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
     assert!(record.set_timer(Duration::ZERO).is_none());
     assert!(finish(&record).is_empty());
     begin(&record, session(), false);
-    record.end(Order::Close(session(), CloseReason::Closed));
+    record.end(Command::Close(session(), CloseReason::Closed));
     assert!(!record.answer(b"x"));
     assert!(!record.answer_prefixed([0; 8], 4, b"x"));
     assert!(!record.answer_shared(Bytes::from_static(b"x")));

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use crate::close::CloseReason;
+use crate::command::Command;
 use crate::envelope::Envelope;
 use crate::id::SessionId;
-use crate::order::Order;
 use crate::session::{Holds, Session};
 
 use super::Sessions;
@@ -33,18 +33,18 @@ impl Sessions {
     }
 
     /// The same as [`Sessions::order`], for a handler in place.
-    pub fn ask(&mut self, order: Order, by: SessionId) -> bool {
+    pub fn ask(&mut self, order: Command, by: SessionId) -> bool {
         if !self.follows() || !self.is_own(order.reactor()) {
             return self.order(order, by);
         }
         let (id, group) = match order {
-            Order::Send(id, bytes) if id == by => return self.send_following(id, bytes),
-            Order::Join(id, group) => (id, group),
+            Command::Send(id, bytes) if id == by => return self.send_following(id, bytes),
+            Command::Join(id, group) => (id, group),
             _ => return self.send_out(self.reactor, order, by),
         };
         // A broadcast goes only where there are members, and what is broadcast next is for this one too.
         group.joined(self.reactor);
-        let is_taken = self.send_out(self.reactor, Order::JoinCounted(id, group.clone()), by);
+        let is_taken = self.send_out(self.reactor, Command::JoinCounted(id, group.clone()), by);
         if !is_taken {
             group.left(self.reactor);
         }
@@ -55,16 +55,16 @@ impl Sessions {
     #[cold]
     pub fn send_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
         let count = self.sealed_bytes_following(id, bytes.len());
-        self.follow_with(id, count, Order::Answer(id, bytes, count))
+        self.follow_with(id, count, Command::Answer(id, bytes, count))
     }
 
     /// The same without its envelope.
     #[cold]
     pub fn send_bare_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        self.follow_with(id, bytes.len(), Order::AnswerBare(id, bytes))
+        self.follow_with(id, bytes.len(), Command::AnswerBare(id, bytes))
     }
 
-    fn follow_with(&mut self, id: SessionId, count: usize, order: Order) -> bool {
+    fn follow_with(&mut self, id: SessionId, count: usize, order: Command) -> bool {
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;
@@ -127,7 +127,7 @@ impl Sessions {
         let accepts = self.accepts_following(id);
         if accepts {
             self.following(id).envelope = Some(envelope);
-            self.outboxes.push_own(Order::SetEnvelope(id, envelope));
+            self.outboxes.push_own(Command::SetEnvelope(id, envelope));
         }
         accepts
     }
@@ -140,7 +140,7 @@ impl Sessions {
         }
         let Some(following) = self.hold_following(id) else { return false };
         following.paused = true;
-        self.outboxes.push_own(Order::Pause(id));
+        self.outboxes.push_own(Command::Pause(id));
         true
     }
 
@@ -175,7 +175,7 @@ impl Sessions {
         }
         let Some(following) = self.hold_following(id) else { return };
         following.ended = true;
-        self.outboxes.push_own(Order::Close(id, reason));
+        self.outboxes.push_own(Command::Close(id, reason));
     }
 
     /// Whether the handler has closed it, and that is on its way.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::close::CloseReason;
+use crate::command::Command;
 use crate::group::{Group, SlowMember};
 use crate::id::SessionId;
-use crate::order::Order;
 use crate::session::Holds;
 
 use super::sealed::Copies;
@@ -49,7 +49,7 @@ impl Sessions {
     pub fn broadcast(&mut self, group: &Group, bytes: &Bytes, by: SessionId) {
         for reactor in (0..self.reactors).map(|reactor| reactor as u8) {
             if group.is_on(reactor) {
-                let one = Order::Broadcast(reactor, group.clone(), bytes.clone());
+                let one = Command::Broadcast(reactor, group.clone(), bytes.clone());
                 let _counted_if_refused = self.ask(one, by);
             }
         }
@@ -142,7 +142,7 @@ impl Sessions {
 
     fn release_all(&mut self, senders: BTreeSet<SessionId>) {
         for sender in senders {
-            self.order(Order::Release(sender), SessionId::NONE);
+            self.order(Command::Release(sender), SessionId::NONE);
         }
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::close::CloseReason;
+use crate::command::Command;
 use crate::id::SessionId;
-use crate::order::Order;
 use crate::outbox::{Posts, Taken};
 use crate::session::Holds;
 
@@ -14,7 +14,7 @@ impl Sessions {
     /// Does something to a session of this or of another reactor, because the handler of `by`, or
     /// another thread (`SessionId::NONE`), wants it so. `false` if it reaches nobody; of other
     /// reactors' sessions it is known only that the order is on its way.
-    pub fn order(&mut self, order: Order, by: SessionId) -> bool {
+    pub fn order(&mut self, order: Command, by: SessionId) -> bool {
         match self.is_own(order.reactor()) {
             true => self.obey(order),
             false => self.send_out(order.reactor(), order, by),
@@ -27,7 +27,7 @@ impl Sessions {
     }
 
     /// Puts an order into an outbox.
-    pub(super) fn send_out(&mut self, reactor: u8, order: Order, by: SessionId) -> bool {
+    pub(super) fn send_out(&mut self, reactor: u8, order: Command, by: SessionId) -> bool {
         match self.outboxes.push(reactor as usize, order, by) {
             Taken::Now => true,
             Taken::Held => {
@@ -42,31 +42,31 @@ impl Sessions {
     }
 
     /// Does what was ordered of a session of this reactor; `false` if its end has begun.
-    pub fn obey(&mut self, order: Order) -> bool {
+    pub fn obey(&mut self, order: Command) -> bool {
         match order {
-            Order::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
-            Order::Answer(id, bytes, count) => {
+            Command::Send(id, bytes) => self.send_shared(self.names.slot(id), bytes),
+            Command::Answer(id, bytes, count) => {
                 self.answer_has_come(id, count);
                 self.send_shared(id, bytes)
             }
-            Order::AnswerBare(id, bytes) => {
+            Command::AnswerBare(id, bytes) => {
                 self.answer_has_come(id, bytes.len());
                 self.send_bare(id, &bytes)
             }
-            Order::Close(id, reason) => self.close(self.names.slot(id), reason),
-            Order::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
-            Order::Join(id, group) => self.join(self.names.slot(id), &group),
-            Order::JoinCounted(id, group) => {
+            Command::Close(id, reason) => self.close(self.names.slot(id), reason),
+            Command::Abort(id) => self.kill(self.names.slot(id), CloseReason::Aborted),
+            Command::Join(id, group) => self.join(self.names.slot(id), &group),
+            Command::JoinCounted(id, group) => {
                 let joins = self.join(self.names.slot(id), &group);
                 // Counted twice if it has joined, and once too often if it has not.
                 group.left(self.reactor);
                 joins
             }
-            Order::Leave(id, group) => self.leave(self.names.slot(id), &group),
-            Order::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
-            Order::Pause(id) => self.pause(self.names.slot(id)),
-            Order::SetEnvelope(id, envelope) => self.set_envelope(self.names.slot(id), envelope),
-            Order::Release(id) => self.release(id, Holds::GROUP),
+            Command::Leave(id, group) => self.leave(self.names.slot(id), &group),
+            Command::Broadcast(_, group, bytes) => self.deliver(&group, bytes),
+            Command::Pause(id) => self.pause(self.names.slot(id)),
+            Command::SetEnvelope(id, envelope) => self.set_envelope(self.names.slot(id), envelope),
+            Command::Release(id) => self.release(id, Holds::GROUP),
         }
     }
 
@@ -76,7 +76,7 @@ impl Sessions {
         if id.reactor() == self.reactor {
             return self.send(id, bytes);
         }
-        self.order(Order::Send(id, Bytes::copy_from_slice(bytes)), by)
+        self.order(Command::Send(id, Bytes::copy_from_slice(bytes)), by)
     }
 
     /// From now on the session is not read, for this reason too.

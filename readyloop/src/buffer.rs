@@ -10,9 +10,9 @@ use bytes::Bytes;
 use crate::address::Route;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::command::{Command, Load, MAIL_BYTES};
 use crate::group::Group;
 use crate::id::SessionId;
-use crate::order::{Load, MAIL_BYTES, Order};
 use crate::page::Page;
 use crate::session::Standing;
 use crate::slab::Slab;
@@ -21,7 +21,7 @@ use crate::wheel::TimerId;
 /// One thing that was asked for, besides sending copies of bytes.
 pub enum Wish {
     /// Do something to a session.
-    Order(Order),
+    Command(Command),
     /// Send to all members of a group on the session's own reactor.
     Broadcast(Group, Bytes),
     /// Start a timer, or start it anew.
@@ -48,7 +48,7 @@ pub struct LaneTimer {
 }
 
 /// What a handler has asked for, in its order.
-pub struct Commands {
+pub struct CommandBuffer {
     /// Copies of what was sent, with an entry for each run of bytes to one session.
     pub page: Page,
     /// What else was asked for, each behind so many entries of the page.
@@ -73,7 +73,7 @@ pub struct Started {
 #[derive(Default)]
 pub struct Run {
     /// What was asked for, and has not left yet.
-    pub commands: Commands,
+    pub commands: CommandBuffer,
     /// The turn in which the frames were handed over.
     pub now: Now,
     /// How the session stood then, but for the shared bytes that were sent since, what has left since,
@@ -89,14 +89,14 @@ const PAGE_BYTES: usize = 128;
 pub const PAGE_BYTES_KEPT: usize = 16 << 10;
 const WISHES_KEPT: usize = 64;
 
-impl Default for Commands {
+impl Default for CommandBuffer {
     /// Nothing.
-    fn default() -> Commands {
-        Commands { page: Page::new(PAGE_BYTES), wishes: Vec::new(), panics: 0 }
+    fn default() -> CommandBuffer {
+        CommandBuffer { page: Page::new(PAGE_BYTES), wishes: Vec::new(), panics: 0 }
     }
 }
 
-impl Commands {
+impl CommandBuffer {
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
         self.page.is_empty() && self.wishes.is_empty()
@@ -138,7 +138,7 @@ impl Wish {
     /// Bytes that it holds on to.
     fn shared_bytes(&self) -> usize {
         match self {
-            Wish::Order(order) => order.payload_bytes(),
+            Wish::Command(order) => order.payload_bytes(),
             Wish::Broadcast(_, bytes) => bytes.len(),
             _ => 0,
         }

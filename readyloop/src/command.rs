@@ -13,7 +13,7 @@ use crate::id::SessionId;
 
 /// One thing to be done to a session, wherever it lives. To the dead it is done to nobody.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Queue bytes.
     Send(SessionId, Bytes),
     /// Queue bytes that the session's own handler has sent; so many were counted for them, on their way.
@@ -43,7 +43,7 @@ pub enum Order {
 /// What mails take of the bounds of a mailbox: how many they are, and their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Load {
-    /// Orders, and pieces of work that are to be run.
+    /// Commands, and pieces of work that are to be run.
     pub mails: usize,
     /// The bytes that they carry, and [`MAIL_BYTES`] for each of them.
     pub bytes: usize,
@@ -87,14 +87,14 @@ impl SubAssign for Load {
     }
 }
 
-/// Orders that travel together, first in, first out.
+/// Commands that travel together, first in, first out.
 #[derive(Debug, Default)]
-pub struct Orders {
-    list: VecDeque<Order>,
+pub struct Commands {
+    list: VecDeque<Command>,
     load: Load,
 }
 
-impl Orders {
+impl Commands {
     #[cfg(test)]
     /// How many have not been taken out.
     pub fn len(&self) -> usize {
@@ -113,8 +113,8 @@ impl Orders {
 
     /// Adds an order at the end. Bytes that it shares with the one before it are here once, and
     /// count once. Says how much was added.
-    pub fn push(&mut self, order: Order) -> Load {
-        let shared = match (order.bytes(), self.list.back().and_then(Order::bytes)) {
+    pub fn push(&mut self, order: Command) -> Load {
+        let shared = match (order.bytes(), self.list.back().and_then(Command::bytes)) {
             (Some(own), Some(last)) => own.as_ptr() == last.as_ptr() && own.len() == last.len(),
             _ => false,
         };
@@ -125,12 +125,12 @@ impl Orders {
     }
 
     /// Takes the first one out.
-    pub fn pop(&mut self) -> Option<Order> {
+    pub fn pop(&mut self) -> Option<Command> {
         self.list.pop_front()
     }
 }
 
-impl Order {
+impl Command {
     /// What it weighs, sent by itself.
     pub fn load(&self) -> Load {
         Load { mails: 1, bytes: MAIL_BYTES + self.payload_bytes() }
@@ -143,17 +143,17 @@ impl Order {
 
     fn bytes(&self) -> Option<&Bytes> {
         match self {
-            Order::Send(_, bytes)
-            | Order::Answer(_, bytes, _)
-            | Order::AnswerBare(_, bytes)
-            | Order::Broadcast(_, _, bytes) => Some(bytes),
+            Command::Send(_, bytes)
+            | Command::Answer(_, bytes, _)
+            | Command::AnswerBare(_, bytes)
+            | Command::Broadcast(_, _, bytes) => Some(bytes),
             _ => None,
         }
     }
 
     /// Nobody will do it any more: who was counted as a member is not.
     pub fn forget(self) {
-        if let Order::JoinCounted(id, group) = self {
+        if let Command::JoinCounted(id, group) = self {
             group.left(id.reactor());
         }
     }
@@ -161,24 +161,24 @@ impl Order {
     /// Whether somebody waits for it, and would for ever if it were not taken. There is at most one
     /// for each session.
     pub fn is_owed(&self) -> bool {
-        matches!(self, Order::Release(_))
+        matches!(self, Command::Release(_))
     }
 
     /// The reactor that must do it.
     pub fn reactor(&self) -> u8 {
         match self {
-            Order::Send(id, _)
-            | Order::Answer(id, ..)
-            | Order::AnswerBare(id, _)
-            | Order::Close(id, _)
-            | Order::Abort(id)
-            | Order::Join(id, _)
-            | Order::JoinCounted(id, _)
-            | Order::Leave(id, _)
-            | Order::Pause(id)
-            | Order::SetEnvelope(id, _)
-            | Order::Release(id) => id.reactor(),
-            Order::Broadcast(reactor, ..) => *reactor,
+            Command::Send(id, _)
+            | Command::Answer(id, ..)
+            | Command::AnswerBare(id, _)
+            | Command::Close(id, _)
+            | Command::Abort(id)
+            | Command::Join(id, _)
+            | Command::JoinCounted(id, _)
+            | Command::Leave(id, _)
+            | Command::Pause(id)
+            | Command::SetEnvelope(id, _)
+            | Command::Release(id) => id.reactor(),
+            Command::Broadcast(reactor, ..) => *reactor,
         }
     }
 }
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn bytes_that_many_are_sent_count_once_in_a_letter() {
-        let (mut orders, id) = (Orders::default(), SessionId::new(1, 7, 1));
+        let (mut orders, id) = (Commands::default(), SessionId::new(1, 7, 1));
         let shared = Bytes::from(vec![7; 1000]);
         (0..10).for_each(|_| {
-            orders.push(Order::Send(id, shared.clone()));
+            orders.push(Command::Send(id, shared.clone()));
         });
-        orders.push(Order::Close(id, CloseReason::Closed));
+        orders.push(Command::Close(id, CloseReason::Closed));
         assert_eq!(orders.load(), Load { mails: 11, bytes: 1000 + 11 * MAIL_BYTES });
-        orders.push(Order::Send(id, Bytes::from(vec![7; 1000])));
+        orders.push(Command::Send(id, Bytes::from(vec![7; 1000])));
         assert_eq!(orders.load().bytes, 2000 + 12 * MAIL_BYTES, "the same, and yet others");
         while orders.pop().is_some() {}
         assert_eq!(orders.load().mails, 12, "what they were weighed with when they were posted");
@@ -204,6 +204,6 @@ mod tests {
 
     #[test]
     fn a_mail_is_no_larger_than_what_it_counts_for() {
-        assert!(size_of::<Order>() <= MAIL_BYTES, "{}", size_of::<Order>());
+        assert!(size_of::<Command>() <= MAIL_BYTES, "{}", size_of::<Command>());
     }
 }
