@@ -1,58 +1,22 @@
 //! What a handler on a worker has asked for, in its order, until the reactor does it.
 //!
-//! Copies of what was sent lie on a page like the reactor's own; all else is a list, in which each wish
+//! Copies of what was sent lie on a page like the reactor's own; all else is a list, in which each command
 //! knows how many of the page's entries came before it.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-
-use crate::address::Route;
 use crate::clock::Now;
-use crate::close::CloseReason;
-use crate::command::{Command, Load, MAIL_BYTES};
-use crate::group::Group;
+use crate::command::Command;
 use crate::id::SessionId;
+use crate::load::{Load, MAIL_BYTES};
 use crate::page::Page;
 use crate::session::Standing;
 use crate::slab::Slab;
-use crate::wheel::TimerId;
-
-/// One thing that was asked for, besides sending copies of bytes.
-pub enum Wish {
-    /// Do something to a session.
-    Command(Command),
-    /// Send to all members of a group on the session's own reactor.
-    Broadcast(Group, Bytes),
-    /// Start a timer, or start it anew.
-    SetTimer(LaneTimer, Duration),
-    /// Cancel a timer.
-    CancelTimer(TimerId),
-    /// Dial, for a session that has a name already.
-    Connect(SessionId, Route, Duration),
-    /// What was posted has filled this reactor's inbox: the session is not read before it has room.
-    WaitForRoom(u8),
-    /// End the session at once.
-    Kill(CloseReason),
-    /// Stop the server.
-    Stop,
-}
-
-/// A timer as a lane knows it; the wheel has another name for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LaneTimer {
-    /// Its name for the handler.
-    pub id: TimerId,
-    /// How often it was started: one that fires for an earlier start is stale.
-    pub start: u32,
-}
 
 /// What a handler has asked for, in its order.
 pub struct CommandBuffer {
     /// Copies of what was sent, with an entry for each run of bytes to one session.
     pub page: Page,
     /// What else was asked for, each behind so many entries of the page.
-    pub wishes: Vec<(usize, Wish)>,
+    pub rest: Vec<(usize, Command)>,
     /// Panics caught.
     pub panics: u64,
 }
@@ -87,25 +51,25 @@ pub struct Run {
 const PAGE_BYTES: usize = 128;
 /// Room that is kept when it was more.
 pub const PAGE_BYTES_KEPT: usize = 16 << 10;
-const WISHES_KEPT: usize = 64;
+const REST_KEPT: usize = 64;
 
 impl Default for CommandBuffer {
     /// Nothing.
     fn default() -> CommandBuffer {
-        CommandBuffer { page: Page::new(PAGE_BYTES), wishes: Vec::new(), panics: 0 }
+        CommandBuffer { page: Page::new(PAGE_BYTES), rest: Vec::new(), panics: 0 }
     }
 }
 
 impl CommandBuffer {
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
-        self.page.is_empty() && self.wishes.is_empty()
+        self.page.is_empty() && self.rest.is_empty()
     }
 
-    /// Writes down a wish, behind all that was sent before. Nobody is the page's writer afterwards.
-    pub fn wish(&mut self, wish: Wish) {
+    /// Writes down a command, behind all that was sent before. Nobody is the page's writer afterwards.
+    pub fn push(&mut self, command: Command) {
         self.page.end();
-        self.wishes.push((self.page.len(), wish));
+        self.rest.push((self.page.len(), command));
     }
 
     /// How many bytes on the page are for this session.
@@ -116,31 +80,20 @@ impl CommandBuffer {
 
     /// What they take of a mailbox's bounds.
     pub fn load(&self) -> Load {
-        let mails = self.page.len() + self.wishes.len();
-        let shared = self.wishes.iter().map(|(_, wish)| wish.shared_bytes());
+        let mails = self.page.len() + self.rest.len();
+        let shared = self.rest.iter().map(|(_, command)| command.payload_bytes());
         Load { mails, bytes: mails * MAIL_BYTES + self.page.written() + shared.sum::<usize>() }
     }
 
     /// Empty again, with the room it had if that is not much.
     #[inline(always)]
     pub fn clear(&mut self) {
-        if !self.wishes.is_empty() {
-            empty(&mut self.wishes, WISHES_KEPT);
+        if !self.rest.is_empty() {
+            empty(&mut self.rest, REST_KEPT);
         }
         self.page.clear();
         if self.page.room() > PAGE_BYTES_KEPT {
             self.page = Page::new(PAGE_BYTES);
-        }
-    }
-}
-
-impl Wish {
-    /// Bytes that it holds on to.
-    fn shared_bytes(&self) -> usize {
-        match self {
-            Wish::Command(order) => order.payload_bytes(),
-            Wish::Broadcast(_, bytes) => bytes.len(),
-            _ => 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a handler may ask for while it runs.
 //!
-//! Every wish is recorded as data: bytes go to a queue, an end becomes a state, a timer goes to the
+//! Every command is recorded as data: bytes go to a queue, an end becomes a state, a timer goes to the
 //! wheel. The reactor acts on it later in the turn, so no call here re-enters a handler or makes a
 //! system call, and a handler may answer while it still borrows its frame.
 
@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::address::{Address, Route};
-use crate::buffer::Wish;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::command::Command;
@@ -30,7 +29,7 @@ pub struct Context<'a> {
     id: SessionId,
 }
 
-/// Where wishes go.
+/// Where commands go.
 enum Side<'a> {
     /// On the reactor's thread: into its tables.
     Here(&'a mut Sessions),
@@ -117,7 +116,7 @@ impl<'a> Context<'a> {
     ///
     /// To a session of another reactor they go by mail, one for each reactor at the end of the turn. If
     /// that reactor's mailbox is full, this session is not read until half of it is handled; and what it
-    /// goes on asking meanwhile, from its timers, is dropped beyond `Limits::mailbox_mails_max` orders, or
+    /// goes on asking meanwhile, from its timers, is dropped beyond `Limits::mailbox_mails_max` commands, or
     /// `Limits::mailbox_bytes_max` bytes, and counted (`Stats::mails_refused`).
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8]) {
         match &mut self.side {
@@ -140,7 +139,7 @@ impl<'a> Context<'a> {
             Side::Worker(record) if id == self.id => {
                 record.answer_shared(bytes);
             }
-            _ => self.order(Command::Send(id, bytes)),
+            _ => self.ask(Command::Send(id, bytes)),
         }
     }
 
@@ -228,9 +227,9 @@ impl<'a> Context<'a> {
     pub fn abort(&mut self) {
         match &mut self.side {
             Side::Here(sessions) => {
-                sessions.obey(Command::Abort(self.id));
+                sessions.apply(Command::Kill(self.id, CloseReason::Aborted));
             }
-            Side::Worker(record) => record.end(Command::Abort(self.id)),
+            Side::Worker(record) => record.end(Command::Kill(self.id, CloseReason::Aborted)),
         }
     }
 
@@ -238,7 +237,7 @@ impl<'a> Context<'a> {
     pub fn close_session(&mut self, id: SessionId) {
         match id == self.id {
             true => self.close(),
-            false => self.order(Command::Close(id, CloseReason::Closed)),
+            false => self.ask(Command::Close(id, CloseReason::Closed)),
         }
     }
 
@@ -246,23 +245,18 @@ impl<'a> Context<'a> {
     pub fn abort_session(&mut self, id: SessionId) {
         match id == self.id {
             true => self.abort(),
-            false => self.order(Command::Abort(id)),
+            false => self.ask(Command::Kill(id, CloseReason::Aborted)),
         }
     }
 
     /// Adds this session to a group, unless it is in there already, or closing; it leaves when it ends.
     pub fn join(&mut self, group: &Group) {
-        match &mut self.side {
-            Side::Here(sessions) => {
-                sessions.ask(Command::Join(self.id, group.clone()), self.id);
-            }
-            Side::Worker(record) => record.join(group),
-        }
+        self.ask(Command::join(self.id, group));
     }
 
     /// Takes this session out of a group, if it is in there.
     pub fn leave(&mut self, group: &Group) {
-        self.order(Command::Leave(self.id, group.clone()));
+        self.ask(Command::Leave(self.id, group.clone()));
     }
 
     /// Sends `bytes` to every member of a group, on all reactors, this session included if it is
@@ -347,16 +341,16 @@ impl<'a> Context<'a> {
     pub fn stop(&mut self) {
         match &mut self.side {
             Side::Here(sessions) => sessions.stop = true,
-            Side::Worker(record) => record.wish(Wish::Stop),
+            Side::Worker(record) => record.ask(Command::Stop(self.id)),
         }
     }
 
-    fn order(&mut self, order: Command) {
+    fn ask(&mut self, command: Command) {
         match &mut self.side {
             Side::Here(sessions) => {
-                sessions.ask(order, self.id);
+                sessions.ask(command, self.id);
             }
-            Side::Worker(record) => record.order(order),
+            Side::Worker(record) => record.ask(command),
         }
     }
 }

@@ -191,7 +191,12 @@ impl Group {
         }
     }
 
-    /// Whether a sender must wait for slow members.
+    /// Whether senders wait for slow members.
+    pub(crate) fn holds_senders(&self) -> bool {
+        matches!(self.0.policy, Policy::PauseSender(_))
+    }
+
+    /// Whether a sender must wait for slow members now.
     pub(crate) fn is_slow(&self) -> bool {
         matches!(&self.0.policy, Policy::PauseSender(slow) if slow.is_slow())
     }

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use crate::buffer::CommandBuffer;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::context::{Context, Peer};
@@ -147,15 +146,6 @@ pub(crate) trait Hosting {
         _left: &mut usize,
     ) -> bool {
         true
-    }
-
-    /// Does what the handler of the session known as `name` has asked for so far, while it runs.
-    fn carry_out(
-        &mut self,
-        _sessions: &mut Sessions,
-        _name: SessionId,
-        _commands: &mut CommandBuffer,
-    ) {
     }
 
     /// Hands over what is ready to leave at once.

@@ -1,9 +1,10 @@
 //! What other threads post to a reactor.
 
-use crate::buffer::{CommandBuffer, Wish};
-use crate::command::{Command, Commands, Load, MAIL_BYTES};
+use crate::buffer::CommandBuffer;
+use crate::command::{Command, Commands};
 use crate::context::Context;
 use crate::id::SessionId;
+use crate::load::Load;
 
 /// One mail of any thread.
 pub enum Letter {
@@ -33,33 +34,13 @@ impl Letter {
         }
     }
 
-    /// Nobody will do it any more: who was counted as a member, because it was about to be one, is not.
-    pub fn forget(self) {
-        match self {
-            Letter::Command(order) => order.forget(),
-            Letter::Commands(mut orders) => {
-                while let Some(order) = orders.pop() {
-                    order.forget();
-                }
-            }
-            Letter::Buffer(_, commands) => {
-                for (_, wish) in commands.wishes {
-                    if let Wish::Command(order) = wish {
-                        order.forget();
-                    }
-                }
-            }
-            Letter::Run(_) | Letter::CaughtUp(_) | Letter::Stop | Letter::StopNow => {}
-        }
-    }
-
     /// What it takes of the mailbox's bounds until it is handled.
     pub fn load(&self) -> Load {
         match self {
-            Letter::Command(order) => order.load(),
-            Letter::Commands(orders) => orders.load(),
-            Letter::Run(work) => Load { mails: 1, bytes: MAIL_BYTES + size_of_val(&**work) },
-            Letter::Buffer(_, commands) => commands.load(),
+            Letter::Command(command) => command.load(),
+            Letter::Commands(commands) => commands.load(),
+            Letter::Run(work) => Load::of_one(size_of_val(&**work)),
+            Letter::Buffer(_, buffer) => buffer.load(),
             Letter::CaughtUp(_) | Letter::Stop | Letter::StopNow => Load::default(),
         }
     }

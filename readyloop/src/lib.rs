@@ -123,6 +123,7 @@ mod lanes;
 mod letter;
 mod limits;
 mod listeners;
+mod load;
 mod mailbox;
 mod members;
 #[cfg(all(loom, test))]

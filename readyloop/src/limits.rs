@@ -75,7 +75,7 @@ pub struct Limits {
     /// Mails of other threads handled in one turn. A stop is heard in the next turn, however many
     /// mails wait. Default 256.
     pub mails_per_turn: usize,
-    /// Mails that wait for a reactor until they are handled: orders of other threads, and work for
+    /// Mails that wait for a reactor until they are handled: commands of other threads, and work for
     /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one of a thread that
     /// is none of the server's is refused. One that a callback asks for is taken, and its session is not
     /// read until half of them are handled; one that is held already, because it has timers, may ask for as

@@ -20,8 +20,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use crate::command::Load;
 use crate::limits::Limits;
+use crate::load::Load;
 use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
 

@@ -25,7 +25,7 @@ use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::JoinHandle;
 
-use crate::command::Load;
+use crate::load::Load;
 use crate::mailbox::{Bell, Mailbox};
 use crate::sync::Ordering;
 use crate::wake::Wake;

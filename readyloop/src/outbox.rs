@@ -1,4 +1,4 @@
-//! CommandBuffer for the sessions of other reactors, gathered during a turn: one mail for each reactor at
+//! Commands for the sessions of other reactors, gathered during a turn: one mail for each reactor at
 //! its end, or several, if they are many.
 //!
 //! What one callback asks for is always taken, also by a reactor whose inbox has no room. Whoever has
@@ -17,9 +17,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::command::{Command, Commands, Load};
+use crate::command::{Command, Commands};
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::load::Load;
 use crate::mailbox::inbox_bounds;
 use crate::serving::Serving;
 
@@ -84,12 +85,12 @@ struct Held {
 /// The longest letter, so that a mailbox is not filled far beyond its bounds by one.
 const LETTER_MAX: Load = Load { mails: 1024, bytes: 64 << 10 };
 
-/// What became of an order.
+/// What became of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
     /// It leaves at the end of the turn.
     Now,
-    /// Likewise; who ordered it must not be read until there is room.
+    /// Likewise; who asked for it must not be read until there is room.
     Held,
     /// There is no such reactor, or who is held has asked too much.
     No,
@@ -97,9 +98,9 @@ pub enum Taken {
 
 /// The reactors' inboxes, as outboxes see them.
 pub trait Posts {
-    /// Posts orders to a reactor. Says whether its inbox has room for more; it does if nobody reads it any
+    /// Posts commands to a reactor. Says whether its inbox has room for more; it does if nobody reads it any
     /// more.
-    fn post(&self, reactor: usize, orders: Commands) -> bool;
+    fn post(&self, reactor: usize, commands: Commands) -> bool;
 
     /// Whether half of a reactor's inbox is free; if not, this reactor is rung when it is.
     fn has_room(&self, reactor: usize) -> bool;
@@ -196,29 +197,29 @@ impl Outboxes {
         }
     }
 
-    /// Puts an order of `by` into the box of a reactor.
-    pub fn push(&self, reactor: usize, order: Command, by: SessionId) -> Taken {
-        let taken = match order.is_owed() {
+    /// Puts a command of `by` into the box of a reactor.
+    pub fn push(&self, reactor: usize, command: Command, by: SessionId) -> Taken {
+        let taken = match command.is_owed() {
             true => Taken::Now,
-            false => self.boxes.borrow_mut().admit(reactor, order.load(), by),
+            false => self.boxes.borrow_mut().admit(reactor, command.load(), by),
         };
         if taken != Taken::No {
-            self.put(reactor, order);
+            self.put(reactor, command);
         }
         taken
     }
 
-    /// Puts an order of a session of this reactor, for itself, into the own box: it is bounded by the
+    /// Puts a command of a session of this reactor, for itself, into the own box: it is bounded by the
     /// session's send queue.
-    pub fn push_own(&self, order: Command) {
-        self.put(self.own, order);
+    pub fn push_own(&self, command: Command) {
+        self.put(self.own, command);
     }
 
-    fn put(&self, reactor: usize, order: Command) {
+    fn put(&self, reactor: usize, command: Command) {
         if reactor == self.own {
             self.follow();
         }
-        self.boxes.borrow_mut().put(reactor, order, &self.waiting);
+        self.boxes.borrow_mut().put(reactor, command, &self.waiting);
     }
 
     /// Whether something that weighs so much, asked for by who is served, may be posted to an inbox,
@@ -333,7 +334,7 @@ impl Boxes {
         Taken::Held
     }
 
-    fn put(&mut self, reactor: usize, order: Command, waiting: &Cell<usize>) {
+    fn put(&mut self, reactor: usize, command: Command, waiting: &Cell<usize>) {
         let Some(outbox) = self.boxes.get_mut(reactor) else { return };
         let letter_max = self.letter_max;
         let is_open = |letter: &Commands| !letter.load().reaches(letter_max);
@@ -342,7 +343,7 @@ impl Boxes {
             waiting.set(waiting.get() + 1);
         }
         let Some(letter) = outbox.letters.back_mut() else { return };
-        outbox.gathered += letter.push(order);
+        outbox.gathered += letter.push(command);
         if outbox.gathered.reaches(self.bounds) {
             self.set_full(reactor, waiting);
         }
@@ -402,8 +403,8 @@ mod tests {
     }
 
     impl Posts for Inboxes {
-        fn post(&self, reactor: usize, orders: Commands) -> bool {
-            self.posted.borrow_mut().push((reactor, orders));
+        fn post(&self, reactor: usize, commands: Commands) -> bool {
+            self.posted.borrow_mut().push((reactor, commands));
             self.has_room(reactor)
         }
 
@@ -420,7 +421,7 @@ mod tests {
         /// Which reactors have got how many orders, since this was asked last.
         fn posted(&self) -> Vec<(usize, usize)> {
             let posted = self.posted.take();
-            posted.into_iter().map(|(reactor, orders)| (reactor, orders.len())).collect()
+            posted.into_iter().map(|(reactor, commands)| (reactor, commands.len())).collect()
         }
 
         fn has_room_again(&self, reactor: usize) {
@@ -438,8 +439,8 @@ mod tests {
         Outboxes::new(reactors, reactors + 1, Rc::new(Serving::new()), &limits)
     }
 
-    fn push(outboxes: &Outboxes, order: Command, by: SessionId) -> Taken {
-        outboxes.push(order.reactor() as usize, order, by)
+    fn push(outboxes: &Outboxes, command: Command, by: SessionId) -> Taken {
+        outboxes.push(command.reactor() as usize, command, by)
     }
 
     /// Posts to all, and says who is let go.
@@ -470,9 +471,9 @@ mod tests {
         (0..200).for_each(|n| assert_eq!(push(&outboxes, send(n), sender()), Taken::Now));
         assert_eq!(post(&outboxes, &inboxes), [], "who has ordered in time is not held");
         let mut seen = Vec::new();
-        for (_, mut orders) in inboxes.posted.take() {
-            assert!(orders.load().bytes < LETTER_MAX.bytes + 1064);
-            while let Some(Command::Send(id, _)) = orders.pop() {
+        for (_, mut commands) in inboxes.posted.take() {
+            assert!(commands.load().bytes < LETTER_MAX.bytes + 1064);
+            while let Some(Command::Send(id, _)) = commands.pop() {
                 seen.push(id.index());
             }
         }

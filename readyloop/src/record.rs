@@ -23,15 +23,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::address::Route;
-use crate::buffer::{CommandBuffer, LaneTimer, Run, Started, Wish};
+use crate::buffer::{CommandBuffer, Run, Started};
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::command::{Command, Commands, Load};
+use crate::command::{Command, Commands, LaneTimer};
 use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
+use crate::load::Load;
 use crate::mailbox::inbox_bounds;
 use crate::page::Page;
 use crate::session::Holds;
@@ -217,7 +218,7 @@ impl Record {
             && let Ok(mut run) = self.run.try_borrow_mut()
         {
             self.halt(Halted::PAUSED);
-            run.commands.wish(Wish::WaitForRoom(reactor));
+            run.commands.push(Command::WaitForRoom(self.serving.get(), reactor));
             self.go_on(&mut run);
         }
     }
@@ -250,33 +251,28 @@ impl Record {
         Some(foreign.remove(nth))
     }
 
-    fn order_abroad(&self, order: Command) {
+    fn ask_abroad(&self, command: Command) {
         self.special.set(true);
         let mut foreign = self.foreign.borrow_mut();
-        let reactor = order.reactor();
+        let reactor = command.reactor();
         match foreign.iter_mut().find(|(one, _)| *one == reactor) {
-            Some((_, orders)) => drop(orders.push(order)),
+            Some((_, commands)) => drop(commands.push(command)),
             None => {
-                let mut orders = Commands::default();
-                orders.push(order);
-                foreign.push((reactor, orders));
+                let mut commands = Commands::default();
+                commands.push(command);
+                foreign.push((reactor, commands));
             }
         }
     }
 
     /// Sends `bytes` to all members of a group.
     pub fn broadcast(&self, group: &Group, bytes: Bytes) {
-        for reactor in (0..self.reactors).filter(|one| *one != self.home() && group.is_on(*one)) {
-            self.order_abroad(Command::Broadcast(reactor, group.clone(), bytes.clone()));
+        for reactor in (0..self.reactors).filter(|one| group.is_on(*one)) {
+            self.ask(Command::Broadcast(reactor, group.clone(), bytes.clone()));
         }
-        self.wish(Wish::Broadcast(group.clone(), bytes));
-    }
-
-    /// Adds the session that is served to a group. It is counted at once, because a `Remote` may broadcast
-    /// before the lane comes home.
-    pub fn join(&self, group: &Group) {
-        group.joined(self.home());
-        self.wish(Wish::Command(Command::JoinCounted(self.serving.get(), group.clone())));
+        if group.holds_senders() {
+            self.ask(Command::WaitForSlow(self.serving.get(), group.clone()));
+        }
     }
 
     /// So many bytes more are about to be written: beyond the high mark, the run ends behind this frame.
@@ -297,7 +293,7 @@ impl Record {
         let fits = self.watch_mark(run, bytes) <= self.send_max_bytes
             || self.queued_bytes_in(run) + bytes <= self.send_max_bytes;
         if !fits {
-            run.commands.wish(Wish::Kill(CloseReason::SendFull));
+            run.commands.push(Command::Kill(self.serving.get(), CloseReason::SendFull));
             self.halt(Halted::ENDED | Halted::LOST);
         }
         fits
@@ -383,7 +379,7 @@ impl Record {
     pub fn set_envelope(&self, envelope: Option<&'static Envelope>) -> bool {
         if !self.has_ended() {
             self.run.borrow_mut().standing.envelope = envelope;
-            self.order(Command::SetEnvelope(self.serving.get(), envelope));
+            self.ask(Command::SetEnvelope(self.serving.get(), envelope));
         }
         !self.has_ended()
     }
@@ -393,7 +389,7 @@ impl Record {
         if to == self.serving.get() {
             self.answer(bytes);
         } else if to.reactor() != self.home() {
-            self.order_abroad(Command::Send(to, Bytes::copy_from_slice(bytes)));
+            self.ask_abroad(Command::Send(to, Bytes::copy_from_slice(bytes)));
         } else {
             self.write(&mut self.run.borrow_mut(), to, [bytes, &[], &[]]);
         }
@@ -408,7 +404,7 @@ impl Record {
         let has_room = self.has_room(&mut run, count);
         if has_room {
             run.standing.queued_bytes += count;
-            run.commands.wish(Wish::Command(Command::Send(self.serving.get(), bytes)));
+            run.commands.push(Command::Send(self.serving.get(), bytes));
             self.go_on(&mut run);
         }
         has_room
@@ -419,15 +415,15 @@ impl Record {
     pub fn pause(&self) -> bool {
         if !self.has_ended() {
             self.pause_run(&mut self.run.borrow_mut());
-            self.order(Command::Pause(self.serving.get()));
+            self.ask(Command::Pause(self.serving.get()));
         }
         !self.has_ended()
     }
 
-    /// Commands something of the session that is being served that ends it.
-    pub fn end(&self, order: Command) {
-        let is_cut_off = matches!(order, Command::Abort(_));
-        self.order(order);
+    /// Asks for something that ends the session that is being served.
+    pub fn end(&self, command: Command) {
+        let is_cut_off = matches!(command, Command::Kill(..));
+        self.ask(command);
         self.close(if is_cut_off { Halted::LOST } else { 0 });
     }
 
@@ -444,25 +440,20 @@ impl Record {
         self.run.borrow_mut().timers = None;
     }
 
-    /// Wants something of a session.
-    pub fn order(&self, order: Command) {
-        match order.reactor() == self.home() {
-            true => self.wish(Wish::Command(order)),
-            false => self.order_abroad(order),
+    /// Writes down a command, behind all that was sent before.
+    pub fn ask(&self, command: Command) {
+        if command.reactor() != self.home() {
+            return self.ask_abroad(command);
         }
-    }
-
-    /// Writes down a wish, behind all that was sent before.
-    pub fn wish(&self, wish: Wish) {
         let mut run = self.run.borrow_mut();
-        run.commands.wish(wish);
+        run.commands.push(command);
         self.go_on(&mut run);
     }
 
     /// The session that is being served is lost: its handler has panicked.
     pub fn panicked(&self) {
         self.run.borrow_mut().commands.panics += 1;
-        self.wish(Wish::Kill(CloseReason::HandlerPanicked));
+        self.ask(Command::Kill(self.serving.get(), CloseReason::HandlerPanicked));
         self.close(Halted::LOST);
     }
 
@@ -528,7 +519,7 @@ impl Record {
         let started = Started { number, start: 0 };
         let key = self.run.borrow_mut().timers.get_or_insert_default().insert(started);
         let id = TimerId::from_key(Key { index: key.index, generation: number });
-        self.wish(Wish::SetTimer(LaneTimer { id, start: 0 }, after));
+        self.ask(Command::SetTimer(self.serving.get(), LaneTimer { id, start: 0 }, after));
         Some(id)
     }
 
@@ -538,7 +529,7 @@ impl Record {
         let Some((_, started)) = find(&mut run, id) else { return false };
         started.start += 1;
         let timer = LaneTimer { id, start: started.start };
-        run.commands.wish(Wish::SetTimer(timer, after));
+        run.commands.push(Command::SetTimer(self.serving.get(), timer, after));
         self.go_on(&mut run);
         true
     }
@@ -547,7 +538,7 @@ impl Record {
     pub fn cancel_timer(&self, id: TimerId) -> bool {
         let was_there = self.forget_timer(id);
         if was_there {
-            self.wish(Wish::CancelTimer(id));
+            self.ask(Command::CancelTimer(self.serving.get(), id));
         }
         was_there
     }
@@ -575,7 +566,7 @@ impl Record {
     /// Dials; `None` when the server is full.
     pub fn connect(&self, route: Route, timeout: Duration) -> Option<SessionId> {
         let id = self.census.name_ahead(self.home())?;
-        self.wish(Wish::Connect(id, route, timeout));
+        self.ask(Command::Connect(id, Box::new(route), timeout));
         Some(id)
     }
 }

@@ -57,11 +57,11 @@ pub struct Stats {
     pub deliveries_dropped: u64,
     /// Users' timers fired.
     pub timers: u64,
-    /// Mails of other threads handled: orders, and pieces of work that were run.
+    /// Mails of other threads handled: commands, and pieces of work that were run.
     pub mails: u64,
     /// Mails for sessions that had ended.
     pub mails_stale: u64,
-    /// Mails of other threads that found the mailbox full, and orders of this reactor's sessions
+    /// Mails of other threads that found the mailbox full, and commands of this reactor's sessions
     /// that were not taken because who asked was held already, and has asked too much since.
     pub mails_refused: u64,
     /// Panics caught in handlers and framers.

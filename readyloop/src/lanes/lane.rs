@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::slice::Iter;
 
-use crate::buffer::{LaneTimer, LaneTimers, Run, empty};
+use crate::buffer::{LaneTimers, Run, empty};
 use crate::close::CloseReason;
+use crate::command::LaneTimer;
 use crate::context::Peer;
 use crate::handler::Handler;
 use crate::host::News;

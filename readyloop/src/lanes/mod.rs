@@ -22,11 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::asker::Inboxes;
-use crate::buffer::CommandBuffer;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::command::Load;
 use crate::context::Peer;
 use crate::framers::Framer;
 use crate::handler::Handler;
@@ -35,14 +33,15 @@ use crate::id::SessionId;
 use crate::incident::Incident;
 use crate::letter::Letter;
 use crate::limits::Limits;
+use crate::load::Load;
 use crate::mailbox::Mailbox;
 use crate::report::Report;
 use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
 
 use crew::Crew;
+use desk::Desk;
 pub use desk::Late;
-use desk::{Desk, Timers};
 use lane::{Batch, Event, Lane};
 use stall::{Post, Watch};
 pub use worker::Worker;
@@ -89,7 +88,6 @@ pub struct Lanes<H: Handler> {
     away: usize,
     /// The last tasks of those whose slot was freed while their lane was away, by name.
     orphans: HashMap<SessionId, Box<Batch<H::Framer>>>,
-    timers: Timers,
     /// Empty batches.
     spare: Vec<Box<Batch<H::Framer>>>,
     lane_bytes_max: usize,
@@ -137,7 +135,6 @@ impl<H: Handler> Lanes<H> {
             leaving: Vec::new(),
             away: 0,
             orphans: HashMap::new(),
-            timers: Timers::default(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
             watch: Watch::new(reactor as u8, workers, limits.stall_timeout),
@@ -218,7 +215,7 @@ impl<H: Handler> Lanes<H> {
         let Some(mut batch) = lane.batch.take() else { return };
         self.away -= usize::from(lane.name != SessionId::NONE);
         let id = sessions.slot(lane.name);
-        let here = desk::play(sessions, &mut self.timers, id, lane.name, &mut batch.run.commands);
+        let here = sessions.apply_all(id, lane.name, &mut batch.run.commands);
         let (Some(holds), Some((late, desk))) = (here, seats.seat(id)) else {
             return self.arrive_late(sessions, lane, batch);
         };
@@ -410,9 +407,9 @@ impl<H: Handler> Hosting for Lanes<H> {
         desk.home.is_none() || desk.pending.is_some()
     }
 
-    fn tell(&mut self, _: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
+    fn tell(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
         let event = match news {
-            News::Timer(timer) => match self.timers.fired(id, timer) {
+            News::Timer(timer) => match sessions.lane_timer_fired(id, timer) {
                 Some(timer) => Event::Due(timer),
                 None => return,
             },
@@ -444,7 +441,7 @@ impl<H: Handler> Hosting for Lanes<H> {
         mut desk: Desk<H>,
         reason: CloseReason,
     ) {
-        self.timers.forget(id);
+        sessions.forget_lane_timers(id);
         // Its slot is free: it is listed for nobody.
         let mut batch =
             desk.pending.take().unwrap_or_else(|| self.spare.pop().unwrap_or_else(Batch::new));
@@ -485,16 +482,6 @@ impl<H: Handler> Hosting for Lanes<H> {
             self.arrive(sessions, seats, lane);
         }
         true
-    }
-
-    fn carry_out(
-        &mut self,
-        sessions: &mut Sessions,
-        name: SessionId,
-        commands: &mut CommandBuffer,
-    ) {
-        let id = sessions.slot(name);
-        desk::play_all(sessions, &mut self.timers, id, name, commands);
     }
 
     #[inline]

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{self, Asker, Inboxes};
-use crate::buffer::LaneTimer;
 use crate::command::Command;
+use crate::command::LaneTimer;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
@@ -43,7 +43,7 @@ impl Asker for Asking {
         } else {
             self.record
                 .take_foreign(Some(reactor as u8))
-                .map(|(_, orders)| Letter::Commands(orders))
+                .map(|(_, commands)| Letter::Commands(commands))
         };
         if let Some(letter) = so_far {
             // Of a reactor that has ended, all sessions are dead.
@@ -83,8 +83,8 @@ impl Asking {
     /// Posts what the run has asked of other reactors than its own.
     #[cold]
     fn post_foreign(&self) {
-        while let Some((reactor, orders)) = self.record.take_foreign(None) {
-            let _ended = self.post_beyond(reactor as usize, Letter::Commands(orders));
+        while let Some((reactor, commands)) = self.record.take_foreign(None) {
+            let _ended = self.post_beyond(reactor as usize, Letter::Commands(commands));
         }
         self.record.forget_late();
     }

@@ -7,7 +7,7 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::spawn;
 
-use crate::command::Load;
+use crate::load::Load;
 use crate::mailbox::{Mailbox, Refused};
 
 use super::{ONE, Reader, Until, explore, join};

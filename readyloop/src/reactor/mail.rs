@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{Asker, Inboxes};
-use crate::command::{Command, Commands, Load};
+use crate::command::{Command, Commands};
 use crate::context::Context;
 use crate::host::Host;
 use crate::id::SessionId;
 use crate::kernel::{Farewell, Kernel};
 use crate::letter::Letter;
+use crate::load::Load;
 use crate::mailbox::{Bell, Mailbox, Refused};
 use crate::outbox::{Outboxes, Posts};
 
@@ -109,10 +110,10 @@ impl Posting {
 }
 
 impl Posts for Posting {
-    fn post(&self, reactor: usize, orders: Commands) -> bool {
-        let load = orders.load();
+    fn post(&self, reactor: usize, commands: Commands) -> bool {
+        let load = commands.load();
         // Of a reactor that has ended, all sessions are dead.
-        self.inboxes[reactor].post_beyond(Letter::Commands(orders), load).unwrap_or(true)
+        self.inboxes[reactor].post_beyond(Letter::Commands(commands), load).unwrap_or(true)
     }
 
     fn has_room(&self, reactor: usize) -> bool {
@@ -222,17 +223,18 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// in the next turn, because nothing behind it is urgent.
     fn open_letter(&mut self, letter: Letter, left: &mut usize) -> bool {
         match letter {
-            Letter::Buffer(name, mut commands) => {
-                self.host.carry_out(&mut self.sessions, name, &mut commands);
+            Letter::Buffer(name, mut buffer) => {
+                let id = self.sessions.slot(name);
+                self.sessions.apply_all(id, name, &mut buffer);
             }
             Letter::CaughtUp(word) => self.sessions.caught_up_with_inbox(word),
-            Letter::Command(order) => self.obey(order),
-            Letter::Commands(mut orders) => {
-                while let Some(order) = orders.pop() {
-                    self.obey(order);
+            Letter::Command(command) => self.apply(command),
+            Letter::Commands(mut commands) => {
+                while let Some(command) = commands.pop() {
+                    self.apply(command);
                     *left = left.saturating_sub(1);
-                    if *left == 0 && !orders.is_empty() && !self.letters.is_urgent() {
-                        self.letters.put_back(Letter::Commands(orders));
+                    if *left == 0 && !commands.is_empty() && !self.letters.is_urgent() {
+                        self.letters.put_back(Letter::Commands(commands));
                         return false;
                     }
                 }
@@ -267,9 +269,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
-    fn obey(&mut self, order: Command) {
+    fn apply(&mut self, command: Command) {
         self.sessions.stats.mails += 1;
-        let reached = self.sessions.obey(order);
+        let reached = self.sessions.apply(command);
         self.sessions.stats.mails_stale += u64::from(!reached);
     }
 
@@ -286,7 +288,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Closes all mailboxes; callers that were handed over too late are hung up on.
     pub(super) fn close_mailboxes(&mut self) {
-        self.letters.close().into_iter().for_each(Letter::forget);
+        drop(self.letters.close());
         for caller in self.callers.close() {
             let ip = caller.counted_ip(&self.kernel);
             self.kernel.close(caller.socket, Farewell::Finish);

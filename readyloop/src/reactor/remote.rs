@@ -79,7 +79,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn send(&self, id: SessionId, bytes: impl Into<Bytes>) -> Result<(), Refused> {
-        self.order(Command::Send(id, bytes.into()))
+        self.ask(Command::Send(id, bytes.into()))
     }
 
     /// Closes a session after its queue has left.
@@ -87,7 +87,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn close(&self, id: SessionId) -> Result<(), Refused> {
-        self.order(Command::Close(id, CloseReason::Closed))
+        self.ask(Command::Close(id, CloseReason::Closed))
     }
 
     /// Cuts a session off at once.
@@ -95,7 +95,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn abort(&self, id: SessionId) -> Result<(), Refused> {
-        self.order(Command::Abort(id))
+        self.ask(Command::Kill(id, CloseReason::Aborted))
     }
 
     /// Adds a session to a group. Whatever is broadcast to the group after this call reaches it, and
@@ -105,14 +105,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn join(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
-        let reactor = id.reactor();
-        // A broadcast goes only to reactors with members, and may be posted before this is read.
-        group.joined(reactor);
-        let outcome = self.order(Command::JoinCounted(id, group.clone()));
-        if outcome.is_err() {
-            group.left(reactor);
-        }
-        outcome
+        self.ask(Command::join(id, group))
     }
 
     /// Takes a session out of a group, in the same order.
@@ -120,7 +113,7 @@ impl Remote {
     /// # Errors
     /// When the mail was not taken.
     pub fn leave(&self, id: SessionId, group: &Group) -> Result<(), Refused> {
-        self.order(Command::Leave(id, group.clone()))
+        self.ask(Command::Leave(id, group.clone()))
     }
 
     /// Sends `bytes` to every member of a group: stored once, one mail for each reactor.
@@ -138,8 +131,8 @@ impl Remote {
         let mut outcome = Ok(());
         for reactor in (0..self.reactors()).map(|reactor| reactor as u8) {
             if group.is_on(reactor) {
-                let order = Command::Broadcast(reactor, group.clone(), bytes.clone());
-                outcome = outcome.and(self.order(order));
+                let one = Command::Broadcast(reactor, group.clone(), bytes.clone());
+                outcome = outcome.and(self.ask(one));
             }
         }
         outcome
@@ -206,8 +199,8 @@ impl Remote {
         &self.letters[reactor]
     }
 
-    fn order(&self, order: Command) -> Result<(), Refused> {
-        self.post(order.reactor(), Letter::Command(order))
+    fn ask(&self, command: Command) -> Result<(), Refused> {
+        self.post(command.reactor(), Letter::Command(command))
     }
 
     fn post(&self, reactor: u8, letter: Letter) -> Result<(), Refused> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::census::Census;
-use crate::command::Load;
 use crate::handler::Handler;
 use crate::kernel::{Kernel, Wake};
 use crate::lanes::Lanes;
 use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::listeners::Caller;
+use crate::load::Load;
 use crate::mailbox::{Bell, Mailbox, inbox_bounds};
 use crate::report::Report;
 

@@ -25,11 +25,11 @@ fn session() -> SessionId {
     SessionId::new(0, 5, 1)
 }
 
-/// What was written down, in its order: who was sent what, and where another wish stands.
+/// What was written down, in its order: who was sent what, and where another command stands.
 fn played(commands: &CommandBuffer) -> Vec<(SessionId, Vec<u8>)> {
     let mut seen = Vec::new();
     for nth in 0..=commands.page.len() {
-        let behind = commands.wishes.iter().filter(|(entries, _)| *entries == nth);
+        let behind = commands.rest.iter().filter(|(entries, _)| *entries == nth);
         seen.extend(behind.map(|_| (SessionId::NONE, vec![])));
         if nth < commands.page.len() {
             let (to, range) = commands.page.entry(nth);
@@ -83,8 +83,10 @@ fn answers_beyond_the_maximum_are_refused_in_every_way_and_end_the_session() {
         assert!(answer(&record, &[1; 30]) && answer(&record, &[2; 50]));
         assert!(!answer(&record, b"x") && record.has_ended(), "it was the 86th byte");
         let commands = finish(&record);
-        let lost = |(_, wish): &(usize, Wish)| matches!(wish, Wish::Kill(CloseReason::SendFull));
-        assert_eq!(commands.wishes.iter().filter(|wish| lost(wish)).count(), 1);
+        let lost = |(_, command): &(usize, Command)| {
+            matches!(command, Command::Kill(_, CloseReason::SendFull))
+        };
+        assert_eq!(commands.rest.iter().filter(|command| lost(command)).count(), 1);
         assert!(record.halted().is_paused(), "the run ends at the mark");
     }
 }
@@ -102,7 +104,7 @@ fn nothing_is_sent_after_the_end_or_outside_of_a_session() {
     assert!(!record.answer_prefixed([0; 8], 4, b"x"));
     assert!(!record.answer_shared(Bytes::from_static(b"x")));
     let commands = finish(&record);
-    assert_eq!((commands.wishes.len(), commands.page.len()), (1, 0));
+    assert_eq!((commands.rest.len(), commands.page.len()), (1, 0));
 }
 
 #[test]

@@ -20,13 +20,14 @@ impl Sessions {
     }
 
     /// Makes room for an outbound session that was counted and named by a worker.
-    pub fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) {
+    pub(super) fn dial_named(&mut self, name: SessionId, route: Route, timeout: Duration) -> bool {
         let id = self.begin_dial(route, timeout);
         self.names.give(name, id);
         // It was asked for before any reactor had heard of a stop.
         if self.drains {
             self.kill(id, CloseReason::Stopped);
         }
+        !self.drains
     }
 
     fn begin_dial(&mut self, route: Route, timeout: Duration) -> SessionId {

@@ -32,23 +32,15 @@ impl Sessions {
         self.outboxes.follows()
     }
 
-    /// The same as [`Sessions::order`], for a handler in place.
-    pub fn ask(&mut self, order: Command, by: SessionId) -> bool {
-        if !self.follows() || !self.is_own(order.reactor()) {
-            return self.order(order, by);
+    /// The same as [`Sessions::route`], for a handler in place.
+    pub fn ask(&mut self, command: Command, by: SessionId) -> bool {
+        if !self.follows() || !self.is_own(command.reactor()) {
+            return self.route(command, by);
         }
-        let (id, group) = match order {
-            Command::Send(id, bytes) if id == by => return self.send_following(id, bytes),
-            Command::Join(id, group) => (id, group),
-            _ => return self.send_out(self.reactor, order, by),
-        };
-        // A broadcast goes only where there are members, and what is broadcast next is for this one too.
-        group.joined(self.reactor);
-        let is_taken = self.send_out(self.reactor, Command::JoinCounted(id, group.clone()), by);
-        if !is_taken {
-            group.left(self.reactor);
+        match command {
+            Command::Send(id, bytes) if id == by => self.send_following(id, bytes),
+            _ => self.send_out(self.reactor, command, by),
         }
-        is_taken
     }
 
     /// Sends to the session that is being served, or loses it if that is too much.
@@ -64,7 +56,7 @@ impl Sessions {
         self.follow_with(id, bytes.len(), Command::AnswerBare(id, bytes))
     }
 
-    fn follow_with(&mut self, id: SessionId, count: usize, order: Command) -> bool {
+    fn follow_with(&mut self, id: SessionId, count: usize, command: Command) -> bool {
         let unsent = self.unsent_bytes_following(id) + count;
         if !self.accepts_following(id) {
             return false;
@@ -73,7 +65,7 @@ impl Sessions {
             self.kill(id, CloseReason::SendFull);
             return false;
         }
-        self.outboxes.push_own(order);
+        self.outboxes.push_own(command);
         self.sends_following(id, count);
         true
     }

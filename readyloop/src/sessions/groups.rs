@@ -56,19 +56,13 @@ impl Sessions {
         self.wait_for_slow(group, by);
     }
 
-    /// Sends to all members of a group on this reactor; whoever sends is elsewhere, and has told the others.
-    pub fn broadcast_here(&mut self, group: &Group, bytes: Bytes, by: SessionId) {
-        if group.is_on(self.reactor) {
-            self.deliver(group, bytes);
-        }
-        self.wait_for_slow(group, by);
-    }
-
-    /// The sender is held if slow members must catch up first.
-    fn wait_for_slow(&mut self, group: &Group, by: SessionId) {
-        if self.get(by).is_some() && group.wait(by) {
+    /// The sender is held if slow members must catch up first; `false` if it is over.
+    pub(super) fn wait_for_slow(&mut self, group: &Group, by: SessionId) -> bool {
+        let is_here = self.get(by).is_some();
+        if is_here && group.wait(by) {
             self.hold(by, Holds::GROUP);
         }
+        is_here
     }
 
     /// Sends to the members on this reactor. Most of them have nothing else to be sent: the message
@@ -142,7 +136,7 @@ impl Sessions {
 
     fn release_all(&mut self, senders: BTreeSet<SessionId>) {
         for sender in senders {
-            self.order(Command::Release(sender), SessionId::NONE);
+            self.route(Command::Release(sender), SessionId::NONE);
         }
     }
 }

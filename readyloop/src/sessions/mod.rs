@@ -10,10 +10,11 @@
 //! has an entry on the page is open, is read, and waits for nothing but that its bytes leave.
 
 mod admission;
+mod commands;
 mod dials;
 mod following;
 mod groups;
-mod orders;
+mod lane_timers;
 mod sealed;
 mod served;
 mod timers;
@@ -44,6 +45,7 @@ use crate::stats::Stats;
 use crate::wheel::Wheel;
 
 use following::Following;
+use lane_timers::LaneTimers;
 
 /// The table.
 pub struct Sessions {
@@ -72,6 +74,8 @@ pub struct Sessions {
     pub dials: Vec<(SessionId, Route)>,
     /// All timers of the reactor.
     pub wheel: Wheel<Timer>,
+    /// Those that workers have named.
+    lane_timers: LaneTimers,
     /// What is on its way to the sessions of other reactors.
     pub outboxes: Rc<Outboxes>,
     /// What goes by the reactor's own inbox, for each session that it concerns.
@@ -143,6 +147,7 @@ impl Sessions {
             still_ready: Vec::new(),
             dials: Vec::new(),
             wheel: Wheel::new(now),
+            lane_timers: LaneTimers::default(),
             census,
             origins: Vec::new(),
             names: Names::default(),
