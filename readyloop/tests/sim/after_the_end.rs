@@ -153,7 +153,8 @@ fn assert_nothing_is_taken(context: &mut Context<'_>) {
     assert!(!context.send(b"1") && !context.send_framed(&framer, b"2"));
     assert!(!context.send_shared(Bytes::from_static(b"3")) && !context.send_bare(b"4"));
     assert!(!context.set_envelope(Some(&ENVELOPE)) && !context.pause_until_drained());
-    assert_eq!((context.queued_bytes(), context.is_paused()), (0, false));
+    let waits = (context.queued_bytes(), context.is_paused(), context.is_held());
+    assert_eq!(waits, (0, false, false));
 }
 
 #[test]
@@ -166,6 +167,7 @@ fn frames_that_come_with_the_end_leave_nothing_that_waits_in_on_close() {
             town_of_timers((Plan::Workers(1), trigger), move |fact, _, context| match fact {
                 Fact::Frame(..) => {
                     context.send(b"for nobody");
+                    context.pause_until_drained();
                 }
                 Fact::Close(..) => {
                     assert_nothing_is_taken(context);
