@@ -299,7 +299,12 @@ impl Author {
                 let number = Author::next(&mut self.dialled);
                 let answer = [Answer::Yes, Answer::Yes, Answer::No, Answer::Never];
                 let (answer, from) = (answer[self.rng.below(4)], self.rng.below(3) == 0);
-                Verb::Connect { number, from, answer, then: self.few(Place::Nested) }
+                let then = self.few(Place::Nested);
+                if !then.is_empty() {
+                    // Ended in this round, it would ask for that beside those who ask now.
+                    self.ended.push(Who::Dialled(number));
+                }
+                Verb::Connect { number, from, answer, then }
             }
             _ => return self.end(to, false),
         })
