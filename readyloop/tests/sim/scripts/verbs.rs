@@ -122,6 +122,8 @@ struct Author {
     is_queue_known: bool,
     /// Whether there are envelopes in this script.
     has_envelopes: bool,
+    /// How many there were before this round of those who ask beside the sessions, on a reactor's thread.
+    runs_before: usize,
     /// Whose end was asked for in this round: once is enough.
     ended: Vec<Who>,
 }
@@ -150,6 +152,7 @@ pub fn script(seed: u64) -> Vec<Act> {
         callers: 0,
         is_queue_known: false,
         has_envelopes: !seed.is_multiple_of(3),
+        runs_before: 0,
         ended: Vec::new(),
     };
     author.script()
@@ -166,15 +169,19 @@ impl Author {
     }
 
     fn caller(&mut self) -> Act {
-        (self.spans, self.ended) = (0, Vec::new());
+        self.begin_round();
         self.is_queue_known = self.rng.below(2) == 0;
         let open = self.verbs(Place::Session, 3);
         self.callers += 1;
         Act { round: Round::Call { unix: self.rng.below(4) == 0, open }, close: Vec::new() }
     }
 
+    fn begin_round(&mut self) {
+        (self.spans, self.runs_before, self.ended) = (0, self.runs, Vec::new());
+    }
+
     fn act(&mut self) -> Act {
-        (self.spans, self.ended) = (0, Vec::new());
+        self.begin_round();
         self.is_queue_known = self.rng.below(2) == 0;
         let who = self.other();
         let round = match self.rng.below(16) {
@@ -334,6 +341,12 @@ impl Author {
         })
     }
 
+    /// What is asked for when a queue has drained: nothing, if somebody asks beside it meanwhile.
+    fn then(&mut self) -> Vec<Verb> {
+        let then = self.few(Place::Nested);
+        if self.runs > self.runs_before { Vec::new() } else { then }
+    }
+
     /// What is asked for last.
     fn tail(&mut self) -> Vec<Verb> {
         let late = match self.rng.below(3) {
@@ -341,8 +354,8 @@ impl Author {
             _ => Vec::new(),
         };
         let mut tail = vec![match self.rng.below(20) {
-            0..3 => Verb::Pause { big: false, then: self.few(Place::Nested) },
-            3 => Verb::Pause { big: true, then: self.few(Place::Nested) },
+            0..3 => Verb::Pause { big: false, then: self.then() },
+            3 => Verb::Pause { big: true, then: self.then() },
             4 => Verb::Close,
             5 => Verb::Abort,
             6 => Verb::CloseSession(Who::Own),
