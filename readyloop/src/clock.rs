@@ -15,6 +15,9 @@ impl Now {
     /// The clock's origin.
     pub const ZERO: Now = Now(0);
 
+    /// The end of time: later than anything that happens.
+    pub const NEVER: Now = Now(u64::MAX);
+
     /// The instant `nanos` nanoseconds after the origin; the range is 584 years.
     #[inline]
     pub const fn from_nanos(nanos: u64) -> Now {
@@ -50,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_span_longer_than_time_saturates() {
-        assert_eq!(Now::from_nanos(5) + Duration::MAX, Now::from_nanos(u64::MAX));
+        assert_eq!(Now::from_nanos(5) + Duration::MAX, Now::NEVER);
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl<W: Writer> Page<W> {
     }
 
     /// How many bytes the entries from `begin` to `end` have to send, of a page that was turned.
-    #[inline]
+    #[inline(always)]
     pub fn bytes_between(&self, begin: usize, end: usize) -> usize {
         let own = self.entries[end].start - self.entries[begin].start;
         if self.shared.is_empty() {

@@ -16,9 +16,13 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     /// next one.
     #[inline]
     pub(super) fn reap(&mut self) {
-        if self.sessions.dead.is_empty() {
-            return;
+        if !self.sessions.dead.is_empty() {
+            self.reap_all();
         }
+    }
+
+    #[inline(never)]
+    fn reap_all(&mut self) {
         for id in std::mem::take(&mut self.sessions.dead) {
             self.reap_one(id);
         }
