@@ -32,13 +32,14 @@ impl Epoll {
     }
 
     /// Under edge a session is registered for everything, once. The reactor's own fixtures are only
-    /// read: an eventfd that is read has room again, which would be an edge of its own.
+    /// read: an eventfd that is read has room again, which would be an edge of its own. The waker is
+    /// under edge always: each write to an eventfd is an edge, also if it was not read since the last
+    /// one (`eventfd_write` wakes whoever watches it), and a read would be a call for each wake.
     fn flags(&self, token: Token, want: Interest) -> EventFlags {
         match (self.trigger, token.source()) {
+            (_, Source::Waker) => return EventFlags::IN | EventFlags::ET,
             (Trigger::Level, _) => {}
-            (Trigger::Edge, Source::Session(_)) => {
-                return EDGE;
-            }
+            (Trigger::Edge, Source::Session(_)) => return EDGE,
             (Trigger::Edge, _) => return EventFlags::IN | EventFlags::ET,
         }
         let mut flags = EventFlags::empty();
@@ -72,6 +73,10 @@ impl InterestList for Epoll {
     fn forget(&mut self, fd: BorrowedFd<'_>) {
         // It can only fail if the descriptor is not in there, which is what is wanted.
         let _not_there = epoll::delete(&self.epoll, fd);
+    }
+
+    fn tells_wakes_once(&self) -> bool {
+        true
     }
 
     #[inline]

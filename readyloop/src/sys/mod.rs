@@ -260,7 +260,9 @@ impl Kernel for Linux {
     }
 
     fn waker_seen(&mut self) {
-        self.waker.clear();
+        if !self.poller.tells_wakes_once() {
+            self.waker.clear();
+        }
     }
 
     fn signals_seen(&mut self) -> usize {

@@ -86,6 +86,11 @@ pub(super) trait InterestList {
         self.remove(fd);
     }
 
+    /// Whether each write to the waker is reported once, so that nobody has to read it.
+    fn tells_wakes_once(&self) -> bool {
+        false
+    }
+
     /// Appends at most `most` events to `ready`, which is empty and has room for them.
     fn wait(
         &mut self,

@@ -89,10 +89,16 @@ macro_rules! level_suite {
     };
 }
 
-level_suite!(epoll_level, Epoll: a_reset_is_reported_to_those_who_want_nothing);
+level_suite!(epoll_level, Epoll:
+    a_reset_is_reported_to_those_who_want_nothing
+    a_wake_is_told_once_and_not_read
+);
 level_suite!(poll_level, Poll: a_reset_is_reported_to_those_who_want_nothing);
 level_suite!(select_level, Select:);
-suite!(epoll_edge, Epoll, Edge: edge_reports_once_and_again_for_more);
+suite!(epoll_edge, Epoll, Edge:
+    edge_reports_once_and_again_for_more
+    a_wake_is_told_once_and_not_read
+);
 
 fn linux(poller: Poller, trigger: Trigger) -> Result<Linux> {
     linux_with(poller, trigger, SocketOptions::default())
@@ -331,6 +337,18 @@ fn many_wakes_are_seen_at_once(mut linux: Linux) {
     linux.waker_seen();
     assert_eq!(ready_now(&mut linux), []);
     linux.waker_seen();
+}
+
+fn a_wake_is_told_once_and_not_read(mut linux: Linux) {
+    for _ in 0..3 {
+        linux.waker().wake();
+        await_ready(&mut linux, Token::WAKER, Ready::READABLE);
+        linux.waker_seen();
+        assert_eq!(ready_now(&mut linux), []);
+    }
+    let mut wakes = [0; 8];
+    rustix::io::read(linux.waker.as_fd(), &mut wakes).unwrap();
+    assert_eq!(u64::from_ne_bytes(wakes), 3, "a read would be one more call for each wake");
 }
 
 fn a_caller_is_announced_and_taken(mut linux: Linux) {
