@@ -71,18 +71,18 @@ def calls_per_message(command, framing):
     return sum(each.values()), shown
 
 
-def instructions(command, framing, rounds, depth):
-    callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+def instructions(command, framing, rounds, depth, sessions, out="/dev/null"):
+    callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
     with Server(command, callgrind, stderr=subprocess.PIPE) as server:
-        ping_pong(server, 20, rounds, framing, pause=True, depth=depth)
+        ping_pong(server, sessions, rounds, framing, pause=True, depth=depth)
         return int(re.search(r"Collected : (\d+)", server.stop()).group(1))
 
 
-def instructions_per_message(command, framing, depth=1):
+def instructions_per_message(command, framing, depth=1, sessions=20):
     short, long = 100 // depth + 10, 600 // depth + 30
-    more = instructions(command, framing, long, depth)
-    more -= instructions(command, framing, short, depth)
-    return more / ((long - short) * 20 * depth)
+    more = instructions(command, framing, long, depth, sessions)
+    more -= instructions(command, framing, short, depth, sessions)
+    return more / ((long - short) * sessions * depth)
 
 
 def anonymous_bytes(pid):
