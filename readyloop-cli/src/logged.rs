@@ -9,7 +9,7 @@ use tracing::{Level, debug, enabled};
 /// The handler `H`, logged.
 pub struct Logged<H>(pub H);
 
-impl<H: Handler> Handler for Logged<H> {
+impl<M, H: Handler<M>> Handler<M> for Logged<H> {
     type Framer = H::Framer;
     type Session = (H::Session, Option<Box<Address>>);
 
@@ -31,6 +31,10 @@ impl<H: Handler> Handler for Logged<H> {
 
     fn on_timer(&mut self, session: &mut Self::Session, timer: TimerId, context: &mut Context<'_>) {
         self.0.on_timer(&mut session.0, timer, context);
+    }
+
+    fn on_message(&mut self, session: &mut Self::Session, message: M, context: &mut Context<'_>) {
+        self.0.on_message(&mut session.0, message, context);
     }
 
     fn on_drained(&mut self, session: &mut Self::Session, context: &mut Context<'_>) {

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_library_takes_the_most_that_the_options_take_and_no_more() {
-        let binds = |topology| Server::builder().topology(topology).bind().is_ok();
+        let binds = |topology| Server::builder().topology(topology).bind::<()>().is_ok();
         let (reactors, workers) = (REACTORS_MAX as usize, WORKERS_MAX as usize);
         assert!(binds(Topology::workers(workers)) && !binds(Topology::workers(workers + 1)));
         assert!(!binds(Topology::multi(reactors + 1)));

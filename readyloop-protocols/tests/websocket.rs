@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use readyloop::sim::{Client, End, Faults, Net, Sim};
 use readyloop::{
-    CloseReason, Context, Group, Handler, Lanes, Limits, Lines, Peer, Reactor, Setup, SlowMember,
-    Trigger, Worker,
+    CloseReason, Context, Group, Handler, Inline, Lanes, Limits, Lines, Peer, Reactor, Setup,
+    SlowMember, Trigger, Worker,
 };
 use readyloop_protocols::websocket::{Kind, Page, WebSocket};
 
@@ -53,7 +53,7 @@ type Layer = WebSocket<Talk>;
 type Pair = (Reactor<Sim, Lanes<Layer>>, Worker<Layer>);
 
 enum Turns {
-    Alone(Box<Reactor<Sim, Layer>>),
+    Alone(Box<Reactor<Sim, Inline<Layer>>>),
     WithWorker(Box<Pair>),
 }
 
@@ -77,7 +77,7 @@ impl World {
         let turns = if works {
             let lanes = setup.lanes::<Layer>(1).remove(0);
             let worker = Worker::new(lanes.shared(), 0, layer);
-            Turns::WithWorker(Box::new((Reactor::new(kernel, setup, lanes).unwrap(), worker)))
+            Turns::WithWorker(Box::new((Reactor::with_host(kernel, setup, lanes).unwrap(), worker)))
         } else {
             Turns::Alone(Box::new(Reactor::new(kernel, setup, layer).unwrap()))
         };

@@ -12,6 +12,7 @@ use crate::envelope::Envelope;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::load::Load;
+use crate::message::Message;
 use crate::wheel::TimerId;
 
 /// One thing to be done to a session, wherever it lives. To the dead it is done to nobody.
@@ -49,6 +50,8 @@ pub enum Command {
     CancelTimer(SessionId, TimerId),
     /// Dial, for a session that a worker has named, and give up after so long.
     Connect(SessionId, Box<Route>, Duration),
+    /// Tell the session's handler.
+    Tell(SessionId, Message),
     /// Stop the server to which the session belongs.
     Stop(SessionId),
 }
@@ -101,9 +104,12 @@ impl Command {
         Load::of_one(self.payload_bytes())
     }
 
-    /// How many bytes it sends.
+    /// How many bytes it sends, or its message weighs.
     pub fn payload_bytes(&self) -> usize {
-        self.bytes().map_or(0, Bytes::len)
+        match self {
+            Command::Tell(_, message) => message.bytes(),
+            _ => self.bytes().map_or(0, Bytes::len),
+        }
     }
 
     fn bytes(&self) -> Option<&Bytes> {
@@ -139,6 +145,7 @@ impl Command {
             | Command::SetTimer(id, ..)
             | Command::CancelTimer(id, _)
             | Command::Connect(id, ..)
+            | Command::Tell(id, _)
             | Command::Stop(id) => id.reactor(),
             Command::Join(joining) => joining.id.reactor(),
             Command::Broadcast(reactor, ..) => *reactor,

@@ -33,7 +33,7 @@ use crate::wheel::TimerId;
 ///     }
 /// }
 /// ```
-pub trait Handler: Sized {
+pub trait Handler<M = ()>: Sized {
     /// Cuts a session's bytes into frames.
     type Framer: Framer + Send;
     /// The user's state for one connection.
@@ -54,6 +54,21 @@ pub trait Handler: Sized {
         &mut self,
         _session: &mut Self::Session,
         _timer: TimerId,
+        _context: &mut Context<'_>,
+    ) {
+    }
+
+    /// A message for this session, told by [`Remote::tell`]. It comes in one order with whatever else is
+    /// asked for through a `Remote`, also while the session is paused ([`Context::is_paused`]), as a timer
+    /// does; and behind the frames that were handed over before. Once the end of the session has begun,
+    /// because it was asked for or by [`Handler::on_closing`], none comes: messages that are still on their way
+    /// are dropped.
+    ///
+    /// [`Remote::tell`]: crate::Remote::tell
+    fn on_message(
+        &mut self,
+        _session: &mut Self::Session,
+        _message: M,
         _context: &mut Context<'_>,
     ) {
     }

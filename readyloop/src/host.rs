@@ -1,9 +1,10 @@
 //! Where handlers run: in place, on the reactor's thread, or elsewhere.
 //!
-//! The reactor tells facts to a host. Every [`Handler`] is its own host and hears them at once; the
-//! other one is `Lanes`, which hands them to workers. Chosen at compile time, so what runs in place
-//! pays nothing for what could run elsewhere.
+//! The reactor tells facts to a host. [`Inline`] is a handler that hears them at once; the other one is
+//! `Lanes`, which hands them to workers. Chosen at compile time, so what runs in place pays nothing for
+//! what could run elsewhere.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::clock::Now;
@@ -13,6 +14,7 @@ use crate::framers::{Framer, Step};
 use crate::handler::Handler;
 use crate::id::SessionId;
 use crate::incident::Incident;
+use crate::message::Message;
 use crate::sessions::Sessions;
 use crate::wheel::TimerId;
 
@@ -45,10 +47,25 @@ pub trait Seats<F, S> {
     fn seat(&mut self, id: SessionId) -> Option<(&mut F, &mut S)>;
 }
 
-/// Where handlers run: in place, which every [`Handler`] is by itself, or on workers, behind
-/// [`Lanes`](crate::Lanes). Nothing else can be one.
+/// Where handlers run: in place ([`Inline`]), or on workers, behind [`Lanes`](crate::Lanes). Nothing else
+/// can be one.
 #[expect(private_bounds, reason = "what a reactor tells a host is nobody else's concern")]
-pub trait Host: Hosting {}
+pub trait Host: Hosting {
+    /// What other threads tell its handlers ([`Handler::on_message`]).
+    type Message: Send + 'static;
+}
+
+/// A handler that runs in place, on the reactor's thread, and is told messages of the type `M`.
+pub struct Inline<H, M = ()> {
+    handler: H,
+    told: PhantomData<fn(M)>,
+}
+
+impl<H: Handler<M>, M: Send + 'static> Inline<H, M> {
+    pub(crate) fn new(handler: H) -> Inline<H, M> {
+        Inline { handler, told: PhantomData }
+    }
+}
 
 /// What a reactor tells a host. The reactor catches what panics in place.
 pub(crate) trait Hosting {
@@ -108,6 +125,15 @@ pub(crate) trait Hosting {
         id: SessionId,
         session: &mut Self::Session,
         news: News,
+    );
+
+    /// A message of another thread for an open session.
+    fn message(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut Self::Session,
+        message: Message,
     );
 
     /// A session may be read again, and what was read of it is to be handled.
@@ -182,15 +208,17 @@ pub(crate) trait Hosting {
     fn check(&mut self, _now: Now, _report: &dyn Fn(Incident)) {}
 }
 
-impl<H: Handler> Host for H {}
+impl<H: Handler<M>, M: Send + 'static> Host for Inline<H, M> {
+    type Message = M;
+}
 
-impl<H: Handler> Hosting for H {
+impl<H: Handler<M>, M: Send + 'static> Hosting for Inline<H, M> {
     type Framer = H::Framer;
     type Session = H::Session;
     const ELSEWHERE: bool = false;
 
     fn start(&mut self, sessions: &mut Sessions) {
-        self.on_start(&mut Context::here(sessions, SessionId::NONE));
+        self.handler.on_start(&mut Context::here(sessions, SessionId::NONE));
     }
 
     fn open(
@@ -199,7 +227,7 @@ impl<H: Handler> Hosting for H {
         id: SessionId,
         peer: Peer,
     ) -> (H::Framer, H::Session) {
-        let introduced = self.on_open(&peer, &mut Context::here(sessions, id));
+        let introduced = self.handler.on_open(&peer, &mut Context::here(sessions, id));
         sessions.stats.opened += 1;
         introduced
     }
@@ -212,7 +240,7 @@ impl<H: Handler> Hosting for H {
         session: &mut H::Session,
         frame: &[u8],
     ) {
-        self.on_frame(session, frame, &mut Context::here(sessions, id));
+        self.handler.on_frame(session, frame, &mut Context::here(sessions, id));
     }
 
     fn tell(
@@ -222,7 +250,19 @@ impl<H: Handler> Hosting for H {
         session: &mut H::Session,
         news: News,
     ) {
-        tell(self, session, news, &mut Context::here(sessions, id));
+        tell(&mut self.handler, session, news, &mut Context::here(sessions, id));
+    }
+
+    fn message(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        session: &mut H::Session,
+        message: Message,
+    ) {
+        if let Some(message) = message.open::<M>() {
+            self.handler.on_message(session, message, &mut Context::here(sessions, id));
+        }
     }
 
     fn close(
@@ -232,11 +272,11 @@ impl<H: Handler> Hosting for H {
         session: H::Session,
         reason: CloseReason,
     ) {
-        self.on_close(session, reason, &mut Context::here(sessions, name));
+        self.handler.on_close(session, reason, &mut Context::here(sessions, name));
     }
 
     fn connect_failed(&mut self, sessions: &mut Sessions, name: SessionId, reason: CloseReason) {
-        self.on_connect_failed(name, reason, &mut Context::here(sessions, name));
+        self.handler.on_connect_failed(name, reason, &mut Context::here(sessions, name));
     }
 }
 
@@ -321,7 +361,7 @@ pub fn next_frame(
 }
 
 /// Tells a handler its news.
-pub fn tell<H: Handler>(
+pub fn tell<H: Handler<M>, M>(
     handler: &mut H,
     session: &mut H::Session,
     news: News,

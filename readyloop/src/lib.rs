@@ -126,6 +126,7 @@ mod listeners;
 mod load;
 mod mailbox;
 mod members;
+mod message;
 #[cfg(all(loom, test))]
 mod models;
 mod names;
@@ -158,7 +159,7 @@ pub use error::{Errno, Error, Result};
 pub use framers::{Framer, LengthPrefixed, Lines, Raw, Step};
 pub use group::{Group, SlowMember};
 pub use handler::Handler;
-pub use host::Host;
+pub use host::{Host, Inline};
 pub use id::SessionId;
 pub use incident::Incident;
 pub use lanes::{Lanes, Shared as LanesShared, Worker};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use readyloop::sim::{Client, Faults, Net, Sim};
 use readyloop::{
-    Context, Group, Handler, Limits, Lines, Peer, Reactor, Setup, SlowMember, Trigger,
+    Context, Group, Handler, Inline, Limits, Lines, Peer, Reactor, Setup, SlowMember, Trigger,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -76,7 +76,7 @@ impl Handler for Member {
 /// A server with one session.
 struct World {
     net: Net,
-    reactor: Reactor<Sim, Member>,
+    reactor: Reactor<Sim, Inline<Member>>,
     client: Client,
 }
 

@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 13] = [
         "incident",
         "limits",
         "load",
+        "message",
         "names",
         "page",
         "pool",

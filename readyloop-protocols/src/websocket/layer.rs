@@ -118,7 +118,7 @@ pub struct WebSocket<H> {
     out: Vec<u8>,
 }
 
-impl<H: Handler> WebSocket<H> {
+impl<H> WebSocket<H> {
     /// A layer around `inner`, whose messages are of this kind; of the other kind none are taken.
     pub fn new(inner: H, kind: Kind) -> WebSocket<H> {
         WebSocket {
@@ -178,12 +178,14 @@ impl<H: Handler> WebSocket<H> {
     }
 
     /// A request: for WebSocket, or for a page.
-    fn greet(
+    fn greet<M>(
         &mut self,
         session: &mut Session<H::Session>,
         bytes: &[u8],
         context: &mut Context<'_>,
-    ) {
+    ) where
+        H: Handler<M>,
+    {
         let State::Greeting(peer) = &session.0 else { return };
         self.out.clear();
         let head = match Head::parse(bytes) {
@@ -253,7 +255,10 @@ impl<H: Handler> WebSocket<H> {
     }
 
     /// A frame, which the framer has checked: a message for the handler behind, a piece of one, or a matter of the protocol.
-    fn hear(&mut self, talk: &mut Talk<H::Session>, frame: &[u8], context: &mut Context<'_>) {
+    fn hear<M>(&mut self, talk: &mut Talk<H::Session>, frame: &[u8], context: &mut Context<'_>)
+    where
+        H: Handler<M>,
+    {
         let Some(opcode) = Opcode::of(frame[0]) else { return };
         match opcode {
             Opcode::Ping => {
@@ -376,7 +381,7 @@ impl Framer for Web {
     }
 }
 
-impl<H: Handler> Handler for WebSocket<H> {
+impl<M, H: Handler<M>> Handler<M> for WebSocket<H> {
     type Framer = Door<H::Framer>;
     type Session = Session<H::Session>;
 
@@ -405,6 +410,12 @@ impl<H: Handler> Handler for WebSocket<H> {
     fn on_timer(&mut self, session: &mut Self::Session, timer: TimerId, context: &mut Context<'_>) {
         if let Some(inner) = session.inner() {
             self.inner.on_timer(inner, timer, context);
+        }
+    }
+
+    fn on_message(&mut self, session: &mut Self::Session, message: M, context: &mut Context<'_>) {
+        if let Some(inner) = session.inner() {
+            self.inner.on_message(inner, message, context);
         }
     }
 

@@ -1,7 +1,6 @@
 //! What the reactor keeps for a session whose handler runs elsewhere.
 
 use crate::framers::{Framer, Step};
-use crate::handler::Handler;
 use crate::id::SessionId;
 
 use super::lane::{Batch, Lane};
@@ -20,15 +19,15 @@ impl<F: Framer> Framer for Late<F> {
 }
 
 /// The reactor's end of one lane.
-pub struct Desk<H: Handler> {
+pub struct Desk<F, S> {
     /// The lane, when it is here.
-    pub(super) home: Option<Box<Lane<H>>>,
+    pub(super) home: Option<Box<Lane<F, S>>>,
     /// What gathers for its next trip.
-    pub(super) pending: Option<Box<Batch<H::Framer>>>,
+    pub(super) pending: Option<Box<Batch<F>>>,
 }
 
-impl<H: Handler> Desk<H> {
-    pub(super) fn new(name: SessionId) -> Desk<H> {
+impl<F, S> Desk<F, S> {
+    pub(super) fn new(name: SessionId) -> Desk<F, S> {
         Desk { home: Some(Lane::new(name)), pending: None }
     }
 }

@@ -12,21 +12,22 @@ use crate::buffer::{LaneTimers, Run, empty};
 use crate::close::CloseReason;
 use crate::command::LaneTimer;
 use crate::context::Peer;
-use crate::handler::Handler;
 use crate::host::News;
 use crate::id::SessionId;
+use crate::load::Load;
+use crate::message::Message;
 
 /// One session's lane.
-pub struct Lane<H: Handler> {
+pub struct Lane<F, S> {
     /// The session, as handlers know it; `SessionId::NONE` carries what a worker asks for when it
     /// starts.
     pub name: SessionId,
     /// How far its session has come, for handlers.
-    pub stage: Stage<H::Session>,
+    pub stage: Stage<S>,
     /// Its timers, when it is at home.
     pub timers: Option<Box<LaneTimers>>,
     /// What is to be done, while it is away.
-    pub batch: Option<Box<Batch<H::Framer>>>,
+    pub batch: Option<Box<Batch<F>>>,
 }
 
 /// How far a session has come, for handlers; with the user's state, between `on_open` and
@@ -83,6 +84,8 @@ pub struct Batch<F> {
     bytes: Vec<u8>,
     filled: usize,
     events: VecDeque<Event>,
+    /// What the messages weigh that have come since it has left last, if it has.
+    told: Load,
     /// The framer that `on_open` has made, on its way to the reactor.
     pub framer: Option<F>,
     /// What the handler may know, and what it has asked for.
@@ -137,6 +140,8 @@ pub enum Event {
     News(News),
     /// The wheel has fired one of its timers.
     Due(LaneTimer),
+    /// Another thread has told it something.
+    Message(Message),
     /// It is over.
     Close(CloseReason),
     /// It never began.
@@ -165,9 +170,9 @@ const BYTES_KEPT: usize = 16 << 10;
 /// What a frame is counted as besides its bytes, when a lane's length is bounded.
 const TASK_BYTES: usize = 16;
 
-impl<H: Handler> Lane<H> {
+impl<F, S> Lane<F, S> {
     /// The lane of a session that no handler has met.
-    pub fn new(name: SessionId) -> Box<Lane<H>> {
+    pub fn new(name: SessionId) -> Box<Lane<F, S>> {
         Box::new(Lane { name, stage: Stage::Unmet, timers: None, batch: None })
     }
 }
@@ -182,6 +187,7 @@ impl<F> Batch<F> {
             bytes: Vec::new(),
             filled: 0,
             events: VecDeque::new(),
+            told: Load::default(),
             framer: None,
             run: Box::default(),
         })
@@ -239,6 +245,26 @@ impl<F> Batch<F> {
         self.events.push_back(event);
     }
 
+    /// Adds a message that weighs so much; gives it back if those that wait weigh as much as `bounds`.
+    pub fn push_message(
+        &mut self,
+        message: Message,
+        load: Load,
+        bounds: Load,
+    ) -> Result<(), Message> {
+        if self.told.reaches(bounds) {
+            return Err(message);
+        }
+        self.told += load;
+        self.push(Event::Message(message));
+        Ok(())
+    }
+
+    /// All messages that were here have been handled.
+    pub fn forget_told(&mut self) {
+        self.told = Load::default();
+    }
+
     /// How many frames and events there are.
     #[inline]
     pub fn frames(&self) -> usize {
@@ -289,6 +315,7 @@ impl<F> Batch<F> {
         self.tasks.extend(moved);
         self.push_bytes(&later.bytes[..later.filled]);
         self.events.append(&mut later.events);
+        self.told += later.told;
     }
 
     /// Whether something is to be done that does not wait for the peer to take its bytes.
@@ -325,6 +352,7 @@ impl<F> Batch<F> {
         if self.events.capacity() > 0 {
             // Events are few in a session's life: no room is kept for them.
             self.events = VecDeque::new();
+            self.forget_told();
         }
         self.run.commands.clear();
     }

@@ -34,7 +34,8 @@ use crate::incident::Incident;
 use crate::letter::Letter;
 use crate::limits::Limits;
 use crate::load::Load;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, inbox_bounds};
+use crate::message::Message;
 use crate::report::Report;
 use crate::session::{Holds, Standing};
 use crate::sessions::Sessions;
@@ -46,22 +47,28 @@ use lane::{Batch, Event, Lane};
 use stall::{Post, Watch};
 pub use worker::Worker;
 
+/// The lane of a session whose handler is `H`, and is told messages of the type `M`.
+type Way<H, M> = Lane<<H as Handler<M>>::Framer, <H as Handler<M>>::Session>;
+
+/// What the reactor keeps for such a session.
+type Place<H, M> = Desk<<H as Handler<M>>::Framer, <H as Handler<M>>::Session>;
+
 /// A lane on its way home, and how many of its reactor's letters come before it.
-type Homing<H> = (u64, Box<Lane<H>>);
+type Homing<L> = (u64, Box<L>);
 
 /// What comes to one reactor.
-struct Home<H: Handler> {
+struct Home<L> {
     /// Its lanes, each behind so many of all its letters.
-    lanes: Mailbox<Homing<H>>,
+    lanes: Mailbox<Homing<L>>,
     /// Of these, and of what a lane brings home, nothing overtakes anything.
     letters: Arc<Mailbox<Letter>>,
 }
 
 /// What reactors and their workers share.
-pub struct Shared<H: Handler> {
-    crew: Crew<Box<Lane<H>>>,
+pub struct Shared<H: Handler<M>, M = ()> {
+    crew: Crew<Box<Way<H, M>>>,
     /// Where the lanes of each reactor come home.
-    homes: Box<[Home<H>]>,
+    homes: Box<[Home<Way<H, M>>]>,
     inboxes: Inboxes,
     /// Reactors that have not ended.
     reactors_left: AtomicUsize,
@@ -74,16 +81,16 @@ pub struct Shared<H: Handler> {
 }
 
 /// The lanes of a reactor's sessions.
-pub struct Lanes<H: Handler> {
-    shared: Arc<Shared<H>>,
+pub struct Lanes<H: Handler<M>, M = ()> {
+    shared: Arc<Shared<H, M>>,
     /// The number of the reactor.
     reactor: usize,
     /// Lanes that are home, and not looked at yet.
-    inbox: VecDeque<Homing<H>>,
+    inbox: VecDeque<Homing<Way<H, M>>>,
     /// Sessions that have something to send on their lane.
     listed: Vec<SessionId>,
     /// Lanes that leave together.
-    leaving: Vec<Box<Lane<H>>>,
+    leaving: Vec<Box<Way<H, M>>>,
     /// How many are away, and not yet home.
     away: usize,
     /// The last tasks of those whose slot was freed while their lane was away, by name.
@@ -91,13 +98,15 @@ pub struct Lanes<H: Handler> {
     /// Empty batches.
     spare: Vec<Box<Batch<H::Framer>>>,
     lane_bytes_max: usize,
+    /// How many messages may gather for one session, and their bytes.
+    told_max: Load,
     watch: Watch,
 }
 
 /// Batches kept for the next trip: a ready list half full of them.
 const SPARE_KEPT: usize = 128;
 
-impl<H: Handler> Lanes<H> {
+impl<H: Handler<M>, M: Send + 'static> Lanes<H, M> {
     /// Lanes for each of the reactors that have these inboxes, and this many workers in common.
     pub(crate) fn several(
         workers: usize,
@@ -105,7 +114,7 @@ impl<H: Handler> Lanes<H> {
         census: Arc<Census>,
         limits: &Limits,
         report: Report,
-    ) -> Vec<Lanes<H>> {
+    ) -> Vec<Lanes<H, M>> {
         let home = |inbox: &Arc<Mailbox<Letter>>| Home {
             lanes: Mailbox::new(Load::MAX, inbox.bell().clone()),
             letters: inbox.clone(),
@@ -126,7 +135,7 @@ impl<H: Handler> Lanes<H> {
         (0..reactors).map(|reactor| Lanes::new(shared.clone(), reactor)).collect()
     }
 
-    fn new(shared: Arc<Shared<H>>, reactor: usize) -> Lanes<H> {
+    fn new(shared: Arc<Shared<H, M>>, reactor: usize) -> Lanes<H, M> {
         let (limits, workers) = (&shared.limits, shared.posts.len());
         Lanes {
             reactor,
@@ -137,13 +146,14 @@ impl<H: Handler> Lanes<H> {
             orphans: HashMap::new(),
             spare: Vec::new(),
             lane_bytes_max: limits.lane_bytes_max,
+            told_max: inbox_bounds(limits),
             watch: Watch::new(reactor as u8, workers, limits.stall_timeout),
             shared,
         }
     }
 
     /// What the workers are made with.
-    pub fn shared(&self) -> Arc<Shared<H>> {
+    pub fn shared(&self) -> Arc<Shared<H, M>> {
         self.shared.clone()
     }
 
@@ -152,7 +162,7 @@ impl<H: Handler> Lanes<H> {
     fn pending<'d>(
         &mut self,
         id: SessionId,
-        desk: &'d mut Desk<H>,
+        desk: &'d mut Place<H, M>,
     ) -> &'d mut Box<Batch<H::Framer>> {
         desk.pending.get_or_insert_with(|| self.begin_trip(id))
     }
@@ -170,7 +180,7 @@ impl<H: Handler> Lanes<H> {
         &mut self,
         sessions: &mut Sessions,
         id: SessionId,
-        desk: &mut Desk<H>,
+        desk: &mut Place<H, M>,
         frame: &[u8],
     ) {
         let batch = self.pending(id, desk);
@@ -186,7 +196,7 @@ impl<H: Handler> Lanes<H> {
         &mut self,
         now: Now,
         standing: Standing,
-        mut lane: Box<Lane<H>>,
+        mut lane: Box<Way<H, M>>,
         mut batch: Box<Batch<H::Framer>>,
     ) {
         batch.run.now = now;
@@ -209,8 +219,8 @@ impl<H: Handler> Lanes<H> {
     fn arrive(
         &mut self,
         sessions: &mut Sessions,
-        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
-        mut lane: Box<Lane<H>>,
+        seats: &mut impl Seats<Late<H::Framer>, Place<H, M>>,
+        mut lane: Box<Way<H, M>>,
     ) {
         let Some(mut batch) = lane.batch.take() else { return };
         self.away -= usize::from(lane.name != SessionId::NONE);
@@ -248,7 +258,7 @@ impl<H: Handler> Lanes<H> {
 
     /// A lane that was full takes frames again when half of what it may hold has left.
     #[inline(never)]
-    fn read_again(&self, sessions: &mut Sessions, id: SessionId, desk: &Desk<H>) {
+    fn read_again(&self, sessions: &mut Sessions, id: SessionId, desk: &Place<H, M>) {
         let waiting = desk.pending.as_ref().map_or(0, |batch| batch.size());
         if waiting <= self.lane_bytes_max / 2 {
             sessions.release(id, Holds::LANE);
@@ -257,7 +267,8 @@ impl<H: Handler> Lanes<H> {
 
     /// Frames that the reactor would not have read, had it known, wait for the peer to take its bytes.
     #[cold]
-    fn wait_at_home(&mut self, desk: &mut Desk<H>, mut batch: Box<Batch<H::Framer>>) {
+    fn wait_at_home(&mut self, desk: &mut Place<H, M>, mut batch: Box<Batch<H::Framer>>) {
+        batch.forget_told();
         if let Some(mut later) = desk.pending.take() {
             batch.append(&mut later);
             self.put_away(later);
@@ -270,7 +281,7 @@ impl<H: Handler> Lanes<H> {
     fn arrive_late(
         &mut self,
         sessions: &mut Sessions,
-        lane: Box<Lane<H>>,
+        lane: Box<Way<H, M>>,
         mut batch: Box<Batch<H::Framer>>,
     ) {
         sessions.stats.opened += u64::from(batch.framer.take().is_some());
@@ -337,11 +348,13 @@ fn may_leave<F>(pauses: Holds, batch: &Batch<F>) -> bool {
     pauses.is_none() || batch.has_urgent()
 }
 
-impl<H: Handler> Host for Lanes<H> {}
+impl<H: Handler<M>, M: Send + 'static> Host for Lanes<H, M> {
+    type Message = M;
+}
 
-impl<H: Handler> Hosting for Lanes<H> {
+impl<H: Handler<M>, M: Send + 'static> Hosting for Lanes<H, M> {
     type Framer = Late<H::Framer>;
-    type Session = Desk<H>;
+    type Session = Place<H, M>;
     const ELSEWHERE: bool = true;
 
     fn start(&mut self, _sessions: &mut Sessions) {}
@@ -351,7 +364,7 @@ impl<H: Handler> Hosting for Lanes<H> {
         sessions: &mut Sessions,
         id: SessionId,
         peer: Peer,
-    ) -> (Late<H::Framer>, Desk<H>) {
+    ) -> (Late<H::Framer>, Place<H, M>) {
         let mut desk = Desk::new(sessions.name(id));
         self.pending(id, &mut desk).push(Event::Open(peer));
         sessions.hold(id, Holds::LANE);
@@ -359,7 +372,13 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 
     #[inline(always)]
-    fn frame(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Desk<H>, frame: &[u8]) {
+    fn frame(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        desk: &mut Place<H, M>,
+        frame: &[u8],
+    ) {
         let bytes_max = self.lane_bytes_max;
         if !self.pending(id, desk).push_frame_at_once(frame, bytes_max) {
             self.frame_slowly(sessions, id, desk, frame);
@@ -373,7 +392,7 @@ impl<H: Handler> Hosting for Lanes<H> {
         sessions: &mut Sessions,
         id: SessionId,
         framer: &mut Late<H::Framer>,
-        desk: &mut Desk<H>,
+        desk: &mut Place<H, M>,
         input: &mut [u8],
         consumed: usize,
     ) -> Cut {
@@ -403,11 +422,11 @@ impl<H: Handler> Hosting for Lanes<H> {
         cut
     }
 
-    fn is_busy(&self, desk: &Desk<H>) -> bool {
+    fn is_busy(&self, desk: &Place<H, M>) -> bool {
         desk.home.is_none() || desk.pending.is_some()
     }
 
-    fn tell(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Desk<H>, news: News) {
+    fn tell(&mut self, sessions: &mut Sessions, id: SessionId, desk: &mut Place<H, M>, news: News) {
         let event = match news {
             News::Timer(timer) => match sessions.lane_timer_fired(id, timer) {
                 Some(timer) => Event::Due(timer),
@@ -428,7 +447,27 @@ impl<H: Handler> Hosting for Lanes<H> {
         }
     }
 
-    fn resume(&mut self, id: SessionId, desk: &Desk<H>) {
+    /// A session that is told more than an inbox holds, and whose worker does not come to it, is lost: its
+    /// peer cannot be held for what other threads do.
+    fn message(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+        desk: &mut Place<H, M>,
+        message: Message,
+    ) {
+        let waits_at_home = desk.home.is_some() && desk.pending.is_some();
+        let (load, told_max) = (Load::of_one(message.bytes()), self.told_max);
+        if let Err(message) = self.pending(id, desk).push_message(message, load, told_max) {
+            sessions.kill(id, CloseReason::SendFull);
+            drop(message);
+        }
+        if waits_at_home {
+            self.listed.push(id);
+        }
+    }
+
+    fn resume(&mut self, id: SessionId, desk: &Place<H, M>) {
         if desk.home.is_some() && desk.pending.is_some() {
             self.listed.push(id);
         }
@@ -438,7 +477,7 @@ impl<H: Handler> Hosting for Lanes<H> {
         &mut self,
         sessions: &mut Sessions,
         (id, name): (SessionId, SessionId),
-        mut desk: Desk<H>,
+        mut desk: Place<H, M>,
         reason: CloseReason,
     ) {
         sessions.forget_lane_timers(id);
@@ -468,7 +507,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     fn come_home(
         &mut self,
         sessions: &mut Sessions,
-        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
+        seats: &mut impl Seats<Late<H::Framer>, Place<H, M>>,
         opened: u64,
         left: &mut usize,
     ) -> bool {
@@ -492,7 +531,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     fn depart(
         &mut self,
         sessions: &mut Sessions,
-        seats: &mut impl Seats<Late<H::Framer>, Desk<H>>,
+        seats: &mut impl Seats<Late<H::Framer>, Place<H, M>>,
     ) {
         let mut listed = std::mem::take(&mut self.listed);
         for id in listed.drain(..) {
@@ -526,7 +565,7 @@ impl<H: Handler> Hosting for Lanes<H> {
     }
 }
 
-impl<H: Handler> Drop for Lanes<H> {
+impl<H: Handler<M>, M> Drop for Lanes<H, M> {
     /// Workers end when the last reactor does.
     fn drop(&mut self) {
         self.shared.homes[self.reactor].lanes.close();

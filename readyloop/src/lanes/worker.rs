@@ -20,11 +20,12 @@ use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::letter::Letter;
 use crate::mailbox::Refused;
+use crate::message::Message;
 use crate::record::Record;
 use crate::report::Report;
 
-use super::Shared;
 use super::lane::{Batch, Event, Lane, Stage, Task};
+use super::{Shared, Way};
 
 /// What the worker's callbacks ask for: written down where their contexts and their `Remote`s find it.
 struct Asking {
@@ -91,18 +92,18 @@ impl Asking {
 }
 
 /// One thread's handler, and the lanes that it runs.
-pub struct Worker<H: Handler> {
+pub struct Worker<H: Handler<M>, M = ()> {
     handler: H,
     asking: Rc<Asking>,
     number: usize,
-    shared: Arc<Shared<H>>,
+    shared: Arc<Shared<H, M>>,
     report: Report,
 }
 
-impl<H: Handler> Worker<H> {
+impl<H: Handler<M>, M: Send + 'static> Worker<H, M> {
     /// The worker with this number, which is below the count that its `Lanes` were made for;
     /// `on_start` is called here.
-    pub fn new(shared: Arc<Shared<H>>, number: usize, handler: H) -> Worker<H> {
+    pub fn new(shared: Arc<Shared<H, M>>, number: usize, handler: H) -> Worker<H, M> {
         let report = shared.report.clone();
         let inboxes = shared.inboxes.clone();
         let place = (number, shared.posts.len());
@@ -153,7 +154,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// What it shares, and what it writes down, are looked up once for all runs.
-    fn run(&mut self, shared: &Shared<H>, asking: &Asking, mut lane: Box<Lane<H>>) {
+    fn run(&mut self, shared: &Shared<H, M>, asking: &Asking, mut lane: Box<Way<H, M>>) {
         let Lane { name, stage, timers, batch: Some(batch), .. } = &mut *lane else { return };
         let post = &shared.posts[self.number];
         post.begin(*name);
@@ -247,6 +248,7 @@ impl<H: Handler> Worker<H> {
             }
             Event::News(news) => self.news(name, stage, news),
             Event::Due(timer) => self.due(name, stage, timer),
+            Event::Message(message) => self.message(name, stage, message),
             Event::Close(reason) => {
                 record.begin_end();
                 let stage = std::mem::replace(stage, Stage::Over);
@@ -284,6 +286,17 @@ impl<H: Handler> Worker<H> {
         record.settle(timer);
     }
 
+    /// Messages end where frames do: once the end was asked for, or has come.
+    fn message(&mut self, name: SessionId, stage: &mut Stage<H::Session>, message: Message) {
+        let record = &self.asking.record;
+        if let Stage::Open(session) = stage
+            && !record.has_ended()
+            && let Some(message) = message.open::<M>()
+        {
+            self.handler.on_message(session, message, &mut Context::worker(record, name));
+        }
+    }
+
     /// The session that was served is lost, and no other.
     #[cold]
     fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
@@ -293,7 +306,7 @@ impl<H: Handler> Worker<H> {
     }
 
     #[inline(always)]
-    fn send_home(&mut self, lane: Box<Lane<H>>) {
+    fn send_home(&mut self, lane: Box<Way<H, M>>) {
         let home = &self.shared.homes[lane.name.reactor() as usize];
         // Behind all letters that were posted so far, and before all those that are posted from now on.
         let behind = home.letters.posted();

@@ -133,6 +133,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.sessions.opened(id);
         self.sessions.mark_dirty(id);
         self.open(id, socket, peer);
+        self.tell_kept(id);
         if self.edge {
             // The edge that told us of the answer may have told of bytes as well.
             self.sessions.still_ready.push(id);
@@ -147,6 +148,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             self.kernel.unwatch(&caller.socket);
         }
         self.sessions.remove(id);
+        self.drop_kept(id);
         let (now, stats) = (self.sessions.now, &mut self.sessions.stats);
         self.listeners.hold(&mut self.kernel, caller, now, stats);
     }

@@ -271,7 +271,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     fn apply(&mut self, command: Command) {
         self.sessions.stats.mails += 1;
-        let reached = self.sessions.apply(command);
+        let reached = match command {
+            Command::Tell(name, message) => self.tell_message(name, message),
+            other => self.sessions.apply(other),
+        };
         self.sessions.stats.mails_stale += u64::from(!reached);
     }
 
@@ -288,7 +291,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
 
     /// Closes all mailboxes; callers that were handed over too late are hung up on.
     pub(super) fn close_mailboxes(&mut self) {
-        drop(self.letters.close());
+        for letter in self.letters.close() {
+            // What it carries may be the user's, and does what it likes when it is dropped.
+            self.guard(SessionId::NONE, |_, _| drop(letter));
+        }
         for caller in self.callers.close() {
             let ip = caller.counted_ip(&self.kernel);
             self.kernel.close(caller.socket, Farewell::Finish);

@@ -19,6 +19,7 @@ mod flush;
 mod intake;
 mod links;
 mod mail;
+mod messages;
 mod reap;
 mod remote;
 mod retry;
@@ -38,7 +39,8 @@ use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::context::Peer;
 use crate::error::{Errno, Error, Result};
-use crate::host::{Host, News};
+use crate::handler::Handler;
+use crate::host::{Host, Inline, News};
 use crate::id::SessionId;
 use crate::incident::{Incident, panic_message};
 use crate::kernel::{Kernel, Trigger};
@@ -54,6 +56,7 @@ use crate::stats::Stats;
 pub use acceptor::{Acceptor, Balance};
 use links::Links;
 use mail::{Inbox, Posting};
+use messages::Kept;
 pub use remote::Remote;
 use retry::Backoff;
 pub use setup::{AcceptorSetup, Setup};
@@ -71,6 +74,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     listeners: Listeners<K>,
     /// The other side of each session that is `Connecting`.
     connecting: HashMap<SessionId, Peer>,
+    /// What those of them were told by other threads.
+    kept: HashMap<SessionId, Kept>,
     /// Where all sessions' bytes arrive.
     recv_buffer: Box<[u8]>,
     /// A read of fewer bytes has emptied the socket, and is not longer than a frame may be.
@@ -93,14 +98,26 @@ pub struct Reactor<K: Kernel, H: Host> {
     measures_waits: bool,
 }
 
-impl<K: Kernel, H: Host> Reactor<K, H> {
-    /// A reactor that takes callers from now on; `on_start` is called here.
+impl<K: Kernel, H: Handler<M>, M: Send + 'static> Reactor<K, Inline<H, M>> {
+    /// A reactor that takes callers from now on, and runs their handler in place; `on_start` is called
+    /// here.
     ///
     /// # Errors
     /// Limits that contradict each other, or a poller that does not take the listeners.
-    pub fn new(mut kernel: K, setup: Setup<K>, host: H) -> Result<Reactor<K, H>> {
-        let Setup { number, listeners, limits, remote, report, measures_waits, callers, census } =
-            setup;
+    pub fn new(kernel: K, setup: Setup<K, M>, handler: H) -> Result<Reactor<K, Inline<H, M>>> {
+        Reactor::with_host(kernel, setup, Inline::new(handler))
+    }
+}
+
+impl<K: Kernel, H: Host> Reactor<K, H> {
+    /// A reactor that takes callers from now on, and whose handlers run where this says; if that is in
+    /// place, `on_start` is called here.
+    ///
+    /// # Errors
+    /// Limits that contradict each other, or a poller that does not take the listeners.
+    pub fn with_host(mut kernel: K, setup: Setup<K, H::Message>, host: H) -> Result<Reactor<K, H>> {
+        let Setup { number, listeners, limits, remote, report, measures_waits, .. } = setup;
+        let (callers, census) = (setup.callers, setup.census);
         limits.check()?;
         let now = kernel.now();
         let edge = kernel.trigger() == Trigger::Edge;
@@ -119,6 +136,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             links: Links::default(),
             listeners,
             connecting: HashMap::new(),
+            kept: HashMap::new(),
             recv_buffer: vec![0; limits.recv_buffer_bytes].into_boxed_slice(),
             recv_plain_end: limits.recv_buffer_bytes.min(limits.frame_bytes_max.saturating_add(1)),
             letters: Inbox::new(remote.letters(number).clone()),
@@ -141,8 +159,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     }
 
     /// The handle for other threads.
-    pub fn remote(&self) -> Remote {
-        self.remote.clone()
+    pub fn remote(&self) -> Remote<H::Message> {
+        self.remote.telling()
     }
 
     /// One turn. `false` when the server was stopped and the last session has ended.

@@ -47,6 +47,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             Link::Bare(socket) => self.kernel.close(socket, farewell),
             Link::Vacant => {}
         }
+        self.drop_kept(id);
         self.sessions.dismiss(ip);
         match self.connecting.remove(&id) {
             Some(Peer { address, listener: Some(_) }) => self.preamble_failed(address, reason),

@@ -1,6 +1,7 @@
 //! The handle that reaches a server's sessions from any other thread.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::group::Group;
 use crate::id::SessionId;
 use crate::letter::Letter;
 use crate::mailbox::{Mailbox, Refused};
+use crate::message::Message;
 
 use super::acceptor::Notice;
 
@@ -53,11 +55,11 @@ use super::acceptor::Notice;
 /// stopper.join().expect("the stopper does not panic");
 /// # Ok::<(), readyloop::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct Remote {
+pub struct Remote<M = ()> {
     /// Of each reactor, by its number.
     letters: Inboxes,
     head: Head,
+    told: PhantomData<fn(M)>,
 }
 
 /// Who hears that the server is to stop, and lets the others know.
@@ -71,9 +73,16 @@ pub(super) enum Head {
 
 impl Remote {
     pub(super) fn new(letters: Vec<Arc<Mailbox<Letter>>>, head: Head) -> Remote {
-        Remote { letters: letters.into(), head }
+        Remote { letters: letters.into(), head, told: PhantomData }
     }
 
+    /// The same, for a server whose handlers are told messages of this type.
+    pub(crate) fn telling<M>(&self) -> Remote<M> {
+        Remote { letters: self.letters.clone(), head: self.head.clone(), told: PhantomData }
+    }
+}
+
+impl<M> Remote<M> {
     /// Queues `bytes` for a session, without a copy.
     ///
     /// # Errors
@@ -223,7 +232,38 @@ impl Remote {
     }
 }
 
-impl fmt::Debug for Remote {
+impl<M: Send + 'static> Remote<M> {
+    /// Tells a session's handler `message` ([`Handler::on_message`](crate::Handler::on_message)), in one
+    /// order with the other verbs. It weighs its own size; for what it owns elsewhere in memory there is
+    /// [`Remote::tell_weighing`].
+    ///
+    /// A session that was dialled and has not been answered hears it behind its `on_open`. One whose end has
+    /// begun hears nothing: the message is dropped, and counted if the reactor knows (`Stats::mails_stale`).
+    /// What waits for one session, because its peer has not answered or because its worker is busy, is
+    /// bounded like an inbox; beyond that the session ends with [`CloseReason::SendFull`].
+    ///
+    /// # Errors
+    /// When the mail was not taken; the message is dropped.
+    pub fn tell(&self, id: SessionId, message: M) -> Result<(), Refused> {
+        self.tell_weighing(id, message, 0)
+    }
+
+    /// Like [`Remote::tell`], for a message that owns so many bytes elsewhere in memory: they count too.
+    ///
+    /// # Errors
+    /// When the mail was not taken; the message is dropped.
+    pub fn tell_weighing(&self, id: SessionId, message: M, bytes: usize) -> Result<(), Refused> {
+        self.ask(Command::Tell(id, Message::new(message, bytes)))
+    }
+}
+
+impl<M> Clone for Remote<M> {
+    fn clone(&self) -> Remote<M> {
+        Remote { letters: self.letters.clone(), head: self.head.clone(), told: PhantomData }
+    }
+}
+
+impl<M> fmt::Debug for Remote<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").field("reactors", &self.reactors()).finish_non_exhaustive()
     }

@@ -4,12 +4,14 @@ mod multi;
 mod topology;
 mod workers;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::address::Address;
 use crate::error::{Errno, Error, Result};
 use crate::handler::Handler;
+use crate::host::Inline;
 use crate::incident::Incident;
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Remote, Setup};
@@ -51,10 +53,14 @@ struct Settings {
 /// A server that has its addresses, and serves when it is [`run`](Server::run). Callers that come
 /// meanwhile wait in the backlog; but where every reactor listens for itself
 /// ([`Accepting::ReusePort`]), nobody listens before the server runs.
-pub struct Server {
+///
+/// `M` is what other threads tell its handlers ([`Handler::on_message`]): that of the handler with which it is
+/// run, so it need not be named.
+pub struct Server<M = ()> {
     plan: Plan,
     addresses: Vec<Address>,
     ready: OnReady,
+    told: PhantomData<fn(M)>,
 }
 
 /// What will run.
@@ -85,23 +91,26 @@ impl Server {
             settings,
         }
     }
+}
 
+impl<M: Send + 'static> Server<M> {
     /// Where it listens, in the order of [`Builder::listen`]; a port 0 has become the real one.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
     /// The handle for other threads.
-    pub fn remote(&self) -> Remote {
-        match &self.plan {
+    pub fn remote(&self) -> Remote<M> {
+        let remote = match &self.plan {
             Plan::Single { setup, .. } => setup.remote(),
             Plan::Multi(multi) => multi.remote(),
             Plan::Workers(workers) => workers.remote(),
-        }
+        };
+        remote.telling()
     }
 
     /// Calls `ready` once, when every thread serves and callers can connect.
-    pub fn on_ready(mut self, ready: impl FnOnce() + Send + 'static) -> Server {
+    pub fn on_ready(mut self, ready: impl FnOnce() + Send + 'static) -> Server<M> {
         self.ready = Box::new(ready);
         self
     }
@@ -115,17 +124,18 @@ impl Server {
     ///
     /// # Panics
     /// When `handler` panics.
-    pub fn run<H: Handler>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
+    pub fn run<H: Handler<M>>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
         match self.plan {
             Plan::Single { kernel, setup, pin } => {
                 let _pinned = Pinning::asked(pin)?.pin(0)?;
-                let mut reactor = Reactor::new(kernel, setup, handler(0))?;
+                let mut reactor = Reactor::new(kernel, setup.telling(), handler(0))?;
                 (self.ready)();
                 reactor.run()
             }
             Plan::Multi(multi) => {
                 let handler = &handler;
-                let hosts = (0..multi.count()).map(|number| move || handler(number)).collect();
+                let hosts =
+                    (0..multi.count()).map(|number| move || Inline::new(handler(number))).collect();
                 multi.run(hosts, self.ready)
             }
             Plan::Workers(workers) => workers.run(&handler, self.ready),
@@ -137,13 +147,13 @@ impl Server {
     /// # Errors
     /// When the topology is not [`Topology::Single`], when threads were to be pinned, which are the
     /// caller's, or when the poller does not take the listeners.
-    pub fn reactor<H: Handler>(self, handler: H) -> Result<Reactor<Linux, H>> {
+    pub fn reactor<H: Handler<M>>(self, handler: H) -> Result<Reactor<Linux, Inline<H, M>>> {
         match self.plan {
             Plan::Single { pin: true, .. } => Err(Error::settings(
                 "a reactor alone pins no thread; pin the one that turns it, and leave out pin",
             )),
             Plan::Single { kernel, setup, .. } => {
-                let reactor = Reactor::new(kernel, setup, handler)?;
+                let reactor = Reactor::new(kernel, setup.telling(), handler)?;
                 (self.ready)();
                 Ok(reactor)
             }
@@ -243,12 +253,13 @@ impl Builder {
         self
     }
 
-    /// Checks the settings and takes the addresses.
+    /// Checks the settings and takes the addresses. `M` is what other threads tell the handlers, and follows
+    /// from the handler with which the server is run.
     ///
     /// # Errors
     /// Settings that contradict each other, or an address that cannot be listened on; the error
     /// names it.
-    pub fn bind(self) -> Result<Server> {
+    pub fn bind<M: Send + 'static>(self) -> Result<Server<M>> {
         let Builder { listen, limits, topology, mut settings } = self;
         limits.check()?;
         topology.check()?;
@@ -277,14 +288,18 @@ impl Builder {
                 (Plan::Multi(multi), addresses)
             }
         };
-        Ok(Server { plan, addresses, ready: Box::new(|| {}) })
+        Ok(Server { plan, addresses, ready: Box::new(|| {}), told: PhantomData })
     }
 
     /// Binds and runs.
     ///
     /// # Errors
     /// As [`Builder::bind`] and [`Server::run`].
-    pub fn run<H: Handler>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()> {
+    pub fn run<H, M>(self, handler: impl Fn(usize) -> H + Send + Sync) -> Result<()>
+    where
+        H: Handler<M>,
+        M: Send + 'static,
+    {
         self.bind()?.run(handler)
     }
 }
@@ -363,6 +378,6 @@ impl Settings {
 const _: fn() = || {
     fn is_send<T: Send>() {}
     is_send::<Builder>();
-    is_send::<Server>();
-    is_send::<Remote>();
+    is_send::<Server<*const ()>>();
+    is_send::<Remote<*const ()>>();
 };

@@ -86,8 +86,12 @@ impl Multi {
     }
 
     /// Lanes to this many workers, for each reactor.
-    pub(super) fn lanes<H: Handler>(&self, workers: usize) -> Vec<Lanes<H>> {
-        self.reactors.first().map_or(Vec::new(), |(_, setup)| setup.lanes(workers))
+    pub(super) fn lanes<H, M>(&self, workers: usize) -> Vec<Lanes<H, M>>
+    where
+        H: Handler<M>,
+        M: Send + 'static,
+    {
+        self.reactors.first().map_or(Vec::new(), |(_, setup)| setup.lanes_telling(workers))
     }
 
     /// Serves until it is stopped, each reactor with what its host is made by, on its thread; joins every
@@ -155,7 +159,7 @@ impl<'env> Begin<'env> {
             let _pinned = pinning.pin(number)?;
             let kernel = settings.kernel_with(waker, reserve)?;
             setup.listeners = settings.listen_to(listen)?;
-            let mut reactor = Reactor::new(kernel, setup, host())?;
+            let mut reactor = Reactor::with_host(kernel, setup.telling(), host())?;
             let _nobody_waits = began.send(());
             reactor.run()
         };

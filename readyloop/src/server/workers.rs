@@ -40,17 +40,17 @@ impl Reactors {
         }
     }
 
-    fn lanes<H: Handler>(&self, workers: usize) -> Vec<Lanes<H>> {
+    fn lanes<H: Handler<M>, M: Send + 'static>(&self, workers: usize) -> Vec<Lanes<H, M>> {
         match self {
-            Reactors::One(_, setup) => setup.lanes(workers),
+            Reactors::One(_, setup) => setup.lanes_telling(workers),
             Reactors::Several(multi) => multi.lanes(workers),
         }
     }
 
     /// Serves until it is stopped.
-    fn run<H: Handler>(
+    fn run<H: Handler<M>, M: Send + 'static>(
         self,
-        lanes: Vec<Lanes<H>>,
+        lanes: Vec<Lanes<H, M>>,
         pinning: &Pinning,
         ready: OnReady,
     ) -> Result<()> {
@@ -62,7 +62,7 @@ impl Reactors {
         };
         let _pinned = pinning.pin(0)?;
         let Some(lanes) = lanes.into_iter().next() else { return Ok(()) };
-        let mut reactor = Reactor::new(kernel, setup, lanes)?;
+        let mut reactor = Reactor::with_host(kernel, setup.telling(), lanes)?;
         ready();
         reactor.run()
     }
@@ -77,7 +77,7 @@ impl Workers {
     }
 
     /// Serves until it is stopped; joins every thread, also when one of them could not begin.
-    pub(super) fn run<H: Handler>(
+    pub(super) fn run<H: Handler<M>, M: Send + 'static>(
         self,
         handler: &(impl Fn(usize) -> H + Sync),
         ready: OnReady,
@@ -85,7 +85,7 @@ impl Workers {
         let Workers { reactors, count, pin } = self;
         let pinning = Pinning::asked(pin)?;
         thread::scope(|scope| {
-            let lanes = reactors.lanes::<H>(count);
+            let lanes = reactors.lanes::<H, M>(count);
             let Some(shared) = lanes.first().map(Lanes::shared) else { return Ok(()) };
             let first_cpu = reactors.count();
             let workers = (0..count).map(|number| {
@@ -108,13 +108,17 @@ impl Workers {
     }
 }
 
-fn begin<'scope, 'env, H: Handler + 'scope, F: Fn(usize) -> H + Sync>(
+fn begin<'scope, 'env, H, M, F: Fn(usize) -> H + Sync>(
     scope: &'scope Scope<'scope, 'env>,
-    shared: Arc<Shared<H>>,
+    shared: Arc<Shared<H, M>>,
     number: usize,
     handler: &'env F,
     (pinning, cpu): (Pinning, usize),
-) -> Result<Running<'scope>> {
+) -> Result<Running<'scope>>
+where
+    H: Handler<M> + 'scope,
+    M: Send + 'static,
+{
     let (began, is_ready): (Sender<()>, _) = channel();
     let work = move || {
         let _pinned = pinning.pin(cpu)?;

@@ -70,6 +70,8 @@ impl Sessions {
             Command::SetTimer(id, timer, after) => self.set_lane_timer(self.slot(id), timer, after),
             Command::CancelTimer(id, timer) => self.cancel_lane_timer(self.slot(id), timer),
             Command::Connect(name, route, timeout) => self.dial_named(name, *route, timeout),
+            // The reactor does it: here is nobody to tell.
+            Command::Tell(..) => false,
             Command::Stop(_) => {
                 self.stop = true;
                 true

@@ -390,6 +390,14 @@ impl Sessions {
         self.get(id).is_some_and(|session| !session.holds().pauses().is_none())
     }
 
+    /// Whether messages of other threads are for the session: its end has not begun, for its handler or
+    /// for us.
+    pub fn hears(&self, id: SessionId) -> bool {
+        let is_closing = |session: &Session| session.holds().has(Holds::CLOSING);
+        self.get(id).is_some_and(|session| !session.is_ending() && !is_closing(session))
+            && !self.is_closing_behind(id)
+    }
+
     /// How many bytes wait to be sent to the session.
     pub fn unsent_bytes(&self, id: SessionId) -> usize {
         self.get(id).map_or(0, |session| session.queue.len() + self.page.bytes_of(session.entry))

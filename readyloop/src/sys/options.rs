@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 ///
 /// let options = SocketOptions { send_buffer_bytes: Some(32 << 10), ..SocketOptions::game() };
 /// let builder = Server::builder().listen("127.0.0.1:0").socket_options(options);
-/// # builder.bind().unwrap();
+/// # builder.bind::<()>().unwrap();
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SocketOptions {

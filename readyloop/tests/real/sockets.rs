@@ -80,6 +80,6 @@ fn every_socket_of_a_server_has_the_options_that_were_asked_for() {
 #[test]
 fn options_that_cannot_be_are_refused_before_the_server_has_its_address() {
     let options = SocketOptions { send_buffer_bytes: Some(0), ..SocketOptions::default() };
-    let refused = Server::builder().listen("127.0.0.1:0").socket_options(options).bind();
+    let refused = Server::builder().listen("127.0.0.1:0").socket_options(options).bind::<()>();
     assert!(refused.err().unwrap().is_settings());
 }

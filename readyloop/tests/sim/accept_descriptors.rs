@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use readyloop::kernel::{Kernel, Wake};
 use readyloop::sim::{Client, End, Faults, Net, Sim};
-use readyloop::{Acceptor, Address, Balance, CloseReason, Errno, Limits, Reactor, Setup, Trigger};
+use readyloop::{
+    Acceptor, Address, Balance, CloseReason, Errno, Inline, Limits, Reactor, Setup, Trigger,
+};
 
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, Probe, React, echo, echo_and, framed};
+use super::world::{BOTH, Fact, Probe, React, Told, echo, echo_and, framed};
 
 const PLANS: [Plan; 5] = [
     Plan::Single,
@@ -119,7 +121,7 @@ fn who_is_hung_up_on_gives_a_descriptor_to_a_listener_that_rests_on_another_thre
 /// and which is full.
 struct Pair {
     net: Net,
-    reactors: Vec<Rc<RefCell<Reactor<Sim, Probe>>>>,
+    reactors: Vec<Rc<RefCell<Reactor<Sim, Inline<Probe, Told>>>>>,
     inside: [Client; 2],
     limits: Limits,
 }

@@ -4,16 +4,17 @@
 //! `READYLOOP_SEED=17 cargo test --test sim chaos` runs one world alone.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use readyloop::sim::{Client, Faults, Net, Rng};
 use readyloop::{
-    Address, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, Limits, Refused, Remote,
+    Address, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, Limits, Refused,
     SessionId, SlowMember, Stats, TimerId, Trigger,
 };
 
-use super::world::{Fact, React, World, framed};
+use super::world::{Fact, React, Remote, Told, World, framed};
 use super::worlds::each_world;
 
 const SEEDS: u64 = 800;
@@ -30,6 +31,8 @@ pub struct Common {
     lost: HashSet<SessionId>,
     /// What handlers were told, or answered, that must not be.
     wrong: Vec<String>,
+    /// How many messages have been made, and dropped.
+    told: Arc<[AtomicUsize; 2]>,
 }
 
 pub type Shared = Arc<Mutex<Common>>;
@@ -49,6 +52,8 @@ const COUNT_MAX: usize = 1 << 20;
 pub fn check_common(common: &Shared, seed: u64) {
     let common = common.lock().unwrap();
     assert_eq!(common.wrong, [""; 0], "seed {seed}");
+    let [made, dropped] = [0, 1].map(|nth| common.told[nth].load(Ordering::Relaxed));
+    assert_eq!(made, dropped, "seed {seed}: a message was lost, or dropped twice");
     let members: Vec<_> = common.groups.iter().map(Group::len).collect();
     let is_sane = |count: &usize| *count < COUNT_MAX;
     assert!(members.iter().all(is_sane), "seed {seed}: less than nobody is left of {members:?}");
@@ -173,7 +178,7 @@ fn ask(
     group: &Group,
     common: &Shared,
 ) -> Result<(), Refused> {
-    match rng.below(14) {
+    match rng.below(15) {
         0..4 => remote.send(to, vec![5; 300]),
         4 => remote.send(to, vec![6; 7_000]),
         5 => remote.close(to),
@@ -181,6 +186,7 @@ fn ask(
         7 | 8 => remote.join(to, group),
         9 => remote.leave(to, group),
         10 => remote.broadcast(group, vec![7; 200]),
+        14 => tell(rng, remote, to, common),
         11 if rng.below(100) == 0 => {
             remote.stop();
             Ok(())
@@ -195,6 +201,18 @@ fn ask(
             remote.run_on(reactor, move |context| run(seed, to, &group, &common, context))
         }
     }
+}
+
+/// Tells any session something, of which some is said once more when it is dropped.
+fn tell(rng: &mut Rng, remote: &Remote, to: SessionId, common: &Shared) -> Result<(), Refused> {
+    let told = common.lock().unwrap().told.clone();
+    told[0].fetch_add(1, Ordering::Relaxed);
+    let again = (rng.below(2) == 0).then(|| remote.clone());
+    let message = Told::dropping("chaos", move || {
+        told[1].fetch_add(1, Ordering::Relaxed);
+        let _perhaps_stopped = again.map(|remote| remote.send(to, vec![8; 100]));
+    });
+    remote.tell_weighing(to, message, rng.below(1_000))
 }
 
 /// What is run on a reactor: there is no session.
@@ -284,7 +302,7 @@ pub fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
     let mut alive: HashMap<SessionId, bool> = HashMap::new();
     let mut closing = HashSet::new();
     for fact in facts {
-        if let Fact::Frame(id, _) | Fact::PeerFinished(id) = fact {
+        if let Fact::Frame(id, _) | Fact::Message(id, _) | Fact::PeerFinished(id) = fact {
             assert!(!closing.contains(id), "seed {seed}: {id} was told {fact:?} after its end");
         }
         match fact {
@@ -304,6 +322,7 @@ pub fn check_lives(facts: &[Fact], dialled: &[SessionId], seed: u64) {
             }
             Fact::Frame(id, _)
             | Fact::Timer(id, _)
+            | Fact::Message(id, _)
             | Fact::Drained(id)
             | Fact::PeerFinished(id) => {
                 assert_eq!(alive.get(id), Some(&true), "seed {seed}: {id} was told {fact:?}");
@@ -332,8 +351,7 @@ fn live(seed: u64) -> Stats {
         drain_timeout: Duration::from_millis(60),
         ..Limits::default()
     };
-    let faults = Faults::random(seed);
-    let common = common();
+    let (common, faults) = (common(), Faults::random(seed));
     let mut world = World::with_faults(seed, trigger, faults, limits, chaos(seed, common.clone()));
     give_remote(&common, &world.remote, seed);
     let (mut clients, mut all): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
@@ -342,10 +360,11 @@ fn live(seed: u64) -> Stats {
             10 => {
                 // From another thread, to somebody who may be long gone.
                 let somebody = last_dialled(&common);
-                let _perhaps_stopped = match rng.below(4) {
+                let _perhaps_stopped = match rng.below(5) {
                     0 => world.remote.send(somebody, &b"mail"[..]),
                     1 => world.remote.close(somebody),
                     2 => world.remote.abort(somebody),
+                    3 => tell(&mut rng, &world.remote, somebody, &common),
                     _ => world.remote.run_on(0, move |context| context.close()),
                 };
             }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::Faults;
-use readyloop::{Address, Group, Limits, Remote, SessionId, SlowMember};
+use readyloop::{Address, Group, Limits, SessionId, SlowMember};
 
 use super::order::{town, ways};
 use super::town::Plan;
-use super::world::{Fact, framed};
+use super::world::{Fact, Remote, framed};
 
 const MS: Duration = Duration::from_millis(1);
 

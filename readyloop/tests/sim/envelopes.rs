@@ -8,12 +8,12 @@ use std::time::Duration;
 use readyloop::sim::{Client, End};
 use readyloop::{
     Balance, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, LengthPrefixed, Limits,
-    Remote, SessionId, SlowMember, Trigger,
+    SessionId, SlowMember, Trigger,
 };
 
 use super::order::town;
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, React, framed};
+use super::world::{BOTH, Fact, React, Remote, framed};
 
 /// Each message between a bar with its length and the next bar.
 static BARS: Envelope = Envelope {

@@ -60,7 +60,7 @@ fn a_framer_that_panics_loses_no_frame_before_and_is_reported_once() {
             let stats = if with_workers {
                 let lanes = setup.lanes::<Counts>(1).remove(0);
                 let mut worker = Worker::new(lanes.shared(), 0, Counts(frames.clone()));
-                let mut reactor = Reactor::new(kernel, setup, lanes).unwrap();
+                let mut reactor = Reactor::with_host(kernel, setup, lanes).unwrap();
                 for _ in 0..10 {
                     net.settle(100, || assert!(reactor.turn().unwrap()));
                     worker.step();

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults};
-use readyloop::{CloseReason, Context, Limits, Remote, Trigger};
+use readyloop::{CloseReason, Context, Limits, Trigger};
 
 use super::order::{town, ways};
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, framed};
+use super::world::{BOTH, Fact, Remote, framed};
 
 const ANSWER: usize = 400;
 

@@ -6,12 +6,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use readyloop::sim::{End, Faults, Rng};
-use readyloop::{
-    CloseReason, Context, Group, Limits, Refused, Remote, SessionId, SlowMember, Trigger,
-};
+use readyloop::{CloseReason, Context, Group, Limits, Refused, SessionId, SlowMember, Trigger};
 
 use super::town::{EVERY_PLAN, Plan, Town};
-use super::world::{BOTH, Fact, React, framed};
+use super::world::{BOTH, Fact, React, Remote, framed};
 use super::worlds::each_world;
 
 /// A server whose handlers have a `Remote` too.

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use readyloop::kernel::Kernel;
 use readyloop::sim::{Faults, Net, Rng, Sim};
 use readyloop::{
-    Acceptor, Balance, Lanes, Limits, Reactor, Remote, Report, Result, SessionId, Setup, Stats,
+    Acceptor, Balance, Inline, Lanes, Limits, Reactor, Report, Result, SessionId, Setup, Stats,
     Trigger, Worker,
 };
 
-use super::world::{Fact, Probe, React};
+use super::world::{Fact, Probe, React, Remote, Told};
 
 /// How the work is spread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +37,8 @@ pub const EVERY_PLAN: [Plan; 5] = [
 #[allow(clippy::large_enum_variant, reason = "there are few, and they stay where they are")]
 enum Thread {
     Acceptor(Acceptor<Sim>),
-    Reactor(Reactor<Sim, Probe>),
-    WithLanes(Reactor<Sim, Lanes<Probe>>),
+    Reactor(Reactor<Sim, Inline<Probe, Told>>),
+    WithLanes(Reactor<Sim, Lanes<Probe, Told>>),
 }
 
 impl Thread {
@@ -60,7 +60,7 @@ impl Thread {
     }
 }
 
-type Workers = Rc<RefCell<Vec<Worker<Probe>>>>;
+type Workers = Rc<RefCell<Vec<Worker<Probe, Told>>>>;
 
 /// A net and the server that lives on it.
 pub struct Town {
@@ -331,7 +331,7 @@ fn begin(
 }
 
 /// Reactors, each with its kernel, that do not run yet.
-type Setups = Vec<(Sim, Setup<Sim>)>;
+type Setups = Vec<(Sim, Setup<Sim, Told>)>;
 
 /// Handlers run in place.
 fn in_place(probe: &dyn Fn() -> Probe) -> impl Fn(Setups) -> Vec<Thread> {
@@ -350,7 +350,7 @@ fn on_workers(
         let worker = |number| Worker::new(lanes[0].shared(), number, probe());
         workers.borrow_mut().extend((0..count).map(worker));
         let begin = |((kernel, setup), lanes)| {
-            Thread::WithLanes(Reactor::new(kernel, setup, lanes).unwrap())
+            Thread::WithLanes(Reactor::with_host(kernel, setup, lanes).unwrap())
         };
         setups.into_iter().zip(lanes).map(begin).collect()
     }

@@ -73,6 +73,7 @@ fn line(fact: &Fact) -> String {
         Fact::Open(id) => format!("  {id} open"),
         Fact::Frame(id, frame) => format!("  {id} frame of {}", frame.len()),
         Fact::Timer(id, _) => format!("  {id} timer"),
+        Fact::Message(id, text) => format!("  {id} message of {}", text.len()),
         Fact::Drained(id) => format!("  {id} drained"),
         Fact::PeerFinished(id) => format!("  {id} peer finished"),
         Fact::Closing(id, reason) => format!("  {id} closing, {}", kind(reason)),

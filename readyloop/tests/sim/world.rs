@@ -6,7 +6,7 @@ use std::rc::Rc;
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
 use readyloop::sim::{Client, Faults, Net, Sim};
 use readyloop::{
-    CloseReason, Context, Handler, Limits, Peer, Reactor, Remote, SessionId, Setup, TimerId,
+    CloseReason, Context, Handler, Inline, Limits, Peer, Reactor, SessionId, Setup, TimerId,
     Trigger,
 };
 
@@ -18,6 +18,7 @@ pub enum Fact {
     Open(SessionId),
     Frame(SessionId, Vec<u8>),
     Timer(SessionId, TimerId),
+    Message(SessionId, Vec<u8>),
     Drained(SessionId),
     PeerFinished(SessionId),
     Closing(SessionId, CloseReason),
@@ -25,8 +26,54 @@ pub enum Fact {
     ConnectFailed(SessionId, CloseReason),
 }
 
+impl Fact {
+    /// Whom it is about.
+    pub fn id(&self) -> SessionId {
+        match self {
+            Fact::Open(id)
+            | Fact::Frame(id, _)
+            | Fact::Timer(id, _)
+            | Fact::Message(id, _)
+            | Fact::Drained(id)
+            | Fact::PeerFinished(id)
+            | Fact::Closing(id, _)
+            | Fact::Close(id, _)
+            | Fact::ConnectFailed(id, _) => *id,
+        }
+    }
+}
+
 /// What a test wants to be done at a fact, with the context of that moment.
 pub type React = Box<dyn FnMut(&Fact, &mut Context<'_>)>;
+
+/// What another thread tells a session, with something to do when it is dropped, told or not.
+#[derive(Default)]
+pub struct Told {
+    text: Vec<u8>,
+    at_drop: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// Reaches a server of probes.
+pub type Remote = readyloop::Remote<Told>;
+
+impl Told {
+    pub fn new(text: impl Into<Vec<u8>>) -> Told {
+        Told { text: text.into(), at_drop: None }
+    }
+
+    /// The same, which does this when it is dropped.
+    pub fn dropping(text: impl Into<Vec<u8>>, act: impl FnOnce() + Send + 'static) -> Told {
+        Told { text: text.into(), at_drop: Some(Box::new(act)) }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(act) = self.at_drop.take() {
+            act();
+        }
+    }
+}
 
 /// Writes each fact down, then reacts to it. Frames have a big-endian length of four bytes.
 pub struct Probe {
@@ -47,7 +94,7 @@ impl Probe {
     }
 }
 
-impl Handler for Probe {
+impl Handler<Told> for Probe {
     type Framer = LengthPrefixed;
     type Session = SessionId;
 
@@ -67,6 +114,11 @@ impl Handler for Probe {
 
     fn on_timer(&mut self, session: &mut SessionId, timer: TimerId, context: &mut Context<'_>) {
         self.tell(Fact::Timer(*session, timer), context);
+    }
+
+    fn on_message(&mut self, session: &mut SessionId, message: Told, context: &mut Context<'_>) {
+        assert_eq!(*session, context.id());
+        self.tell(Fact::Message(*session, message.text.clone()), context);
     }
 
     fn on_drained(&mut self, session: &mut SessionId, context: &mut Context<'_>) {
@@ -128,7 +180,7 @@ pub fn framed(frame: &[u8]) -> Vec<u8> {
 /// A net and the reactor that lives on it.
 pub struct World {
     pub net: Net,
-    pub reactor: Reactor<Sim, Probe>,
+    pub reactor: Reactor<Sim, Inline<Probe, Told>>,
     pub remote: Remote,
     facts: Rc<RefCell<Vec<Fact>>>,
 }

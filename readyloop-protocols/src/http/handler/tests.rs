@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::{Client, End, Faults, Net, Sim};
-use readyloop::{Limits, Reactor, Setup, Trigger};
+use readyloop::{Inline, Limits, Reactor, Setup, Trigger};
 
 use super::*;
 use crate::http::{Answered, cases};
@@ -54,7 +54,7 @@ impl Read for Counted {
 
 struct World {
     net: Net,
-    reactor: Rc<RefCell<Reactor<Sim, Http<Site>>>>,
+    reactor: Rc<RefCell<Reactor<Sim, Inline<Http<Site>>>>>,
 }
 
 impl World {

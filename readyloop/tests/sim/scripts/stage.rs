@@ -7,13 +7,13 @@ use std::time::Duration;
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
 use readyloop::sim::{Client, End, Faults};
 use readyloop::{
-    Address, Bytes, Context, Envelope, EnvelopeHead, Errno, Group, Limits, Remote, SessionId,
-    SlowMember, TimerId, Trigger,
+    Address, Bytes, Context, Envelope, EnvelopeHead, Errno, Group, Limits, SessionId, SlowMember,
+    TimerId, Trigger,
 };
 
 use super::verbs::{Act, Answer, Door, ENVELOPES, Round, Verb, Who};
 use crate::town::{Plan, Town};
-use crate::world::{Fact, React, framed};
+use crate::world::{Fact, React, Remote, framed};
 
 /// A head that tells the length, and one that does not.
 static WRAPPERS: [Envelope; ENVELOPES] = [
@@ -92,15 +92,7 @@ impl Shared {
 
     /// What is told, by names that are the same everywhere, and what the handler has to do.
     fn hear(&mut self, fact: &Fact) -> (String, Vec<Verb>) {
-        let (Fact::Open(id)
-        | Fact::Frame(id, _)
-        | Fact::Timer(id, _)
-        | Fact::Drained(id)
-        | Fact::PeerFinished(id)
-        | Fact::Closing(id, _)
-        | Fact::Close(id, _)
-        | Fact::ConnectFailed(id, _)) = fact;
-        let who = self.name(*id);
+        let who = self.name(fact.id());
         if self.stopping && matches!(fact, Fact::Timer(..)) {
             // How long a server drains is the clients' matter.
             return (String::new(), Vec::new());
@@ -132,6 +124,7 @@ impl Shared {
                 let (.., verbs) = self.timers.remove(&number).unwrap();
                 (format!("timer {number}"), verbs)
             }
+            Fact::Message(..) => panic!("no script tells any"),
             Fact::Drained(_) => {
                 ("drained".to_string(), self.drained.remove(&who).unwrap_or_default())
             }
