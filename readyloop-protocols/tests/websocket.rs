@@ -15,18 +15,23 @@ use readyloop_protocols::websocket::{Kind, Page, WebSocket};
 
 type Ends = Rc<RefCell<Vec<CloseReason>>>;
 
+/// Who was opened.
+type Ids = Rc<RefCell<Vec<SessionId>>>;
+
 /// Everybody is in one group; `all` goes to everybody, `close` closes, everything else comes back.
 struct Talk {
     group: Group,
+    ids: Ids,
     ends: Ends,
 }
 
-impl Handler for Talk {
+impl Handler<&'static str> for Talk {
     type Framer = Lines;
     type Session = ();
 
     fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (Lines, ()) {
         context.join(&self.group);
+        self.ids.borrow_mut().push(context.id());
         context.send(b"welcome\n");
         (Lines::new(1_000), ())
     }
@@ -43,6 +48,10 @@ impl Handler for Talk {
         }
     }
 
+    fn on_message(&mut self, _: &mut (), told: &'static str, context: &mut Context<'_>) {
+        context.send(told.as_bytes());
+    }
+
     fn on_close(&mut self, _: (), reason: CloseReason, _: &mut Context<'_>) {
         self.ends.borrow_mut().push(reason);
     }
@@ -50,10 +59,10 @@ impl Handler for Talk {
 
 type Layer = WebSocket<Talk>;
 
-type Pair = (Reactor<Sim, Lanes<Layer>>, Worker<Layer>);
+type Pair = (Reactor<Sim, Lanes<Layer, &'static str>>, Worker<Layer, &'static str>);
 
 enum Turns {
-    Alone(Box<Reactor<Sim, Inline<Layer>>>),
+    Alone(Box<Reactor<Sim, Inline<Layer, &'static str>>>),
     WithWorker(Box<Pair>),
 }
 
@@ -61,6 +70,8 @@ enum Turns {
 struct World {
     net: Net,
     turns: Turns,
+    remote: Remote<&'static str>,
+    ids: Ids,
     ends: Ends,
 }
 
@@ -69,11 +80,13 @@ impl World {
         let net = Net::new(seed, trigger, faults);
         let (group, ends) = (Group::new(SlowMember::default()), Ends::default());
         let page = Page::new("/", "text/html", "<p>hello").header("X-Page", "1");
-        let talk = Talk { group, ends: ends.clone() };
+        let ids = Ids::default();
+        let talk = Talk { group, ids: ids.clone(), ends: ends.clone() };
         let layer = WebSocket::new(talk, Kind::Text).path("/ws").listeners(1..).page(page);
         let layer = layer.message_bytes_max(500);
         let kernel = net.kernel();
         let setup = Setup::new(&kernel, vec![net.listener(), net.listener()], limits);
+        let remote = setup.remote();
         let turns = if works {
             let lanes = setup.lanes::<Layer>(1).remove(0);
             let worker = Worker::new(lanes.shared(), 0, layer);
@@ -81,7 +94,7 @@ impl World {
         } else {
             Turns::Alone(Box::new(Reactor::new(kernel, setup, layer).unwrap()))
         };
-        World { net, turns, ends }
+        World { net, turns, remote, ids, ends }
     }
 
     /// Until nothing is left to do; twice, because the reactor's last turn may have sent a lane out.
@@ -187,6 +200,22 @@ fn messages_go_to_the_handler_behind_and_come_back_as_messages() {
         let pieces = [frame(1, b"one "), frame(0x89, b"ping"), frame(0x80, b"two")].concat();
         assert_eq!(world.say(&client, &pieces), b"\x8a\x04ping\x81\x08one two\n", "{how}");
         assert_eq!(world.say(&client, &frame(0x8a, b"unasked")), b"", "{how}");
+    });
+}
+
+#[test]
+fn what_another_thread_tells_a_session_comes_to_the_handler_behind() {
+    everywhere(&Limits::default(), |mut world, how| {
+        let clients = [world.caller(), world.net.connect(0)];
+        world.settle();
+        let welcomes = clients.each_ref().map(|client| client.take_received().len());
+        assert_eq!(welcomes, [0, 8], "{how}");
+        for id in world.ids.take() {
+            world.remote.tell(id, "told").unwrap();
+        }
+        world.settle();
+        let received = clients.map(|client| client.take_received());
+        assert_eq!(received, [&b"\x81\x04told"[..], b"told"], "{how}");
     });
 }
 

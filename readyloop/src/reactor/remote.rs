@@ -242,6 +242,56 @@ impl<M: Send + 'static> Remote<M> {
     /// What waits for one session, because its peer has not answered or because its worker is busy, is
     /// bounded like an inbox; beyond that the session ends with [`CloseReason::SendFull`].
     ///
+    /// ```
+    /// use std::io::{BufRead, BufReader};
+    /// use std::net::TcpStream;
+    /// use std::sync::mpsc::{Sender, channel};
+    ///
+    /// use readyloop::{Context, Handler, Lines, Peer, Server, SessionId};
+    ///
+    /// /// What the market's thread tells a session.
+    /// struct Price {
+    ///     symbol: &'static str,
+    ///     cents: u64,
+    /// }
+    ///
+    /// /// Everybody who connects is subscribed.
+    /// struct Gateway(Sender<SessionId>);
+    ///
+    /// impl Handler<Price> for Gateway {
+    ///     type Framer = Lines;
+    ///     /// How many prices it was told.
+    ///     type Session = u32;
+    ///     fn on_open(&mut self, _: &Peer, context: &mut Context<'_>) -> (Lines, u32) {
+    ///         let _market_is_closed = self.0.send(context.id());
+    ///         (Lines::new(1024), 0)
+    ///     }
+    ///     fn on_frame(&mut self, _: &mut u32, _: &[u8], _: &mut Context<'_>) {}
+    ///     fn on_message(&mut self, told: &mut u32, price: Price, context: &mut Context<'_>) {
+    ///         *told += 1;
+    ///         context.send(format!("{told}: {} {}\n", price.symbol, price.cents).as_bytes());
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:0").bind()?;
+    /// let (remote, address) = (server.remote(), server.addresses()[0].to_string());
+    /// let (subscribe, subscribers) = channel();
+    /// let market = std::thread::spawn(move || {
+    ///     let client = TcpStream::connect(address).expect("the server listens");
+    ///     let id = subscribers.recv().expect("the server runs");
+    ///     for cents in [4_210, 4_215] {
+    ///         remote.tell(id, Price { symbol: "RDY", cents }).expect("there is room");
+    ///     }
+    ///     let lines = BufReader::new(client).lines().take(2);
+    ///     let heard: Vec<String> = lines.map(|line| line.expect("a line comes")).collect();
+    ///     remote.stop();
+    ///     heard
+    /// });
+    /// server.run(move |_thread| Gateway(subscribe.clone()))?;
+    /// assert_eq!(market.join().expect("it does not panic"), ["1: RDY 4210", "2: RDY 4215"]);
+    /// # Ok::<(), readyloop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// When the mail was not taken; the message is dropped.
     pub fn tell(&self, id: SessionId, message: M) -> Result<(), Refused> {

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use readyloop::kernel::{Kernel, Wake};
-use readyloop::sim::{Client, End, Faults, Net, Sim};
-use readyloop::{
-    Acceptor, Address, Balance, CloseReason, Errno, Inline, Limits, Reactor, Setup, Trigger,
-};
+use readyloop::sim::{Client, End, Faults, Net};
+use readyloop::{Acceptor, Address, Balance, CloseReason, Errno, Limits, Reactor, Setup, Trigger};
 
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, Probe, React, Told, echo, echo_and, framed};
+use super::world::{BOTH, Fact, Probe, ProbeReactor, React, echo, echo_and, framed};
 
 const PLANS: [Plan; 5] = [
     Plan::Single,
@@ -121,7 +119,7 @@ fn who_is_hung_up_on_gives_a_descriptor_to_a_listener_that_rests_on_another_thre
 /// and which is full.
 struct Pair {
     net: Net,
-    reactors: Vec<Rc<RefCell<Reactor<Sim, Inline<Probe, Told>>>>>,
+    reactors: Vec<Rc<RefCell<ProbeReactor>>>,
     inside: [Client; 2],
     limits: Limits,
 }

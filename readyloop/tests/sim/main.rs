@@ -16,6 +16,7 @@ mod framers;
 mod full_inboxes;
 mod groups;
 mod memory;
+mod messages;
 mod order;
 mod preamble_worlds;
 mod preambles;

@@ -9,7 +9,7 @@ use readyloop::sim::{End, Faults, Rng};
 use readyloop::{CloseReason, Context, Group, Limits, Refused, SessionId, SlowMember, Trigger};
 
 use super::town::{EVERY_PLAN, Plan, Town};
-use super::world::{BOTH, Fact, React, Remote, framed};
+use super::world::{BOTH, Fact, React, Remote, Told, framed};
 use super::worlds::each_world;
 
 /// A server whose handlers have a `Remote` too.
@@ -311,7 +311,8 @@ fn talk(
         let to = all[rng.below(all.len())];
         let number = next.replace(next.get() + 1);
         let message = [&[asker][..], &number.to_be_bytes()].concat();
-        match rng.below(6) {
+        match rng.below(7) {
+            6 => remote.tell(to, Told::new(message)).unwrap(),
             0 | 1 => remote.send(to, message).unwrap(),
             2 => context.send_shared_to(to, message.into()),
             3 if to == own => assert!(context.send(&message)),
@@ -319,6 +320,22 @@ fn talk(
             _ => context.send_to(to, &message),
         }
     }
+}
+
+/// How many messages these are; those of one asker are in its order.
+fn count_in_order(messages: &[u8], how: &str) -> u32 {
+    let (mut last, mut heard) = (HashMap::new(), 0);
+    for message in messages.chunks(MESSAGE_BYTES) {
+        let number = u32::from_be_bytes(message[1..].try_into().unwrap());
+        let before = last.insert(message[0], number);
+        assert!(
+            before.is_none_or(|before| before < number),
+            "{how} heard {number} of {} after {before:?}",
+            message[0]
+        );
+        heard += 1;
+    }
+    heard
 }
 
 #[test]
@@ -349,19 +366,16 @@ fn each_session_hears_each_asker_in_order_whatever_the_doors() {
             }
             town.settle();
             let mut heard = 0;
+            let facts = town.facts();
             for (client, id) in &callers {
-                let mut last = HashMap::new();
-                let received = client.received();
-                for message in received.chunks(MESSAGE_BYTES) {
-                    let number = u32::from_be_bytes(message[1..].try_into().unwrap());
-                    let before = last.insert(message[0], number);
-                    assert!(
-                        before.is_none_or(|before| before < number),
-                        "seed {seed}, {way:?}: {id} heard {number} of {} after {before:?}",
-                        message[0]
-                    );
-                    heard += 1;
-                }
+                let told = |fact: &Fact| match fact {
+                    Fact::Message(to, text) if to == id => Some(text.clone()),
+                    _ => None,
+                };
+                let told: Vec<Vec<u8>> = facts.iter().filter_map(told).collect();
+                let how = format!("seed {seed}, {way:?}: {id}");
+                heard += count_in_order(&client.received(), &how);
+                heard += count_in_order(&told.concat(), &how);
             }
             let asked: u32 = numbers.borrow().values().map(|next| next.get()).sum();
             assert_eq!(heard, asked, "seed {seed}, {way:?}: something was lost");

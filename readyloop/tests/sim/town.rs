@@ -7,11 +7,11 @@ use std::rc::Rc;
 use readyloop::kernel::Kernel;
 use readyloop::sim::{Faults, Net, Rng, Sim};
 use readyloop::{
-    Acceptor, Balance, Inline, Lanes, Limits, Reactor, Report, Result, SessionId, Setup, Stats,
-    Trigger, Worker,
+    Acceptor, Balance, Lanes, Limits, Reactor, Report, Result, SessionId, Setup, Stats, Trigger,
+    Worker,
 };
 
-use super::world::{Fact, Probe, React, Remote, Told};
+use super::world::{Fact, Probe, ProbeReactor, React, Remote, Told};
 
 /// How the work is spread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ pub const EVERY_PLAN: [Plan; 5] = [
 #[allow(clippy::large_enum_variant, reason = "there are few, and they stay where they are")]
 enum Thread {
     Acceptor(Acceptor<Sim>),
-    Reactor(Reactor<Sim, Inline<Probe, Told>>),
+    Reactor(ProbeReactor),
     WithLanes(Reactor<Sim, Lanes<Probe, Told>>),
 }
 

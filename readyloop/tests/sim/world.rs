@@ -53,6 +53,9 @@ pub struct Told {
     at_drop: Option<Box<dyn FnOnce() + Send>>,
 }
 
+/// A reactor that runs a probe in place.
+pub type ProbeReactor = Reactor<Sim, Inline<Probe, Told>>;
+
 /// Reaches a server of probes.
 pub type Remote = readyloop::Remote<Told>;
 
@@ -180,7 +183,7 @@ pub fn framed(frame: &[u8]) -> Vec<u8> {
 /// A net and the reactor that lives on it.
 pub struct World {
     pub net: Net,
-    pub reactor: Reactor<Sim, Inline<Probe, Told>>,
+    pub reactor: ProbeReactor,
     pub remote: Remote,
     facts: Rc<RefCell<Vec<Fact>>>,
 }
