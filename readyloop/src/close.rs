@@ -23,7 +23,8 @@ pub enum CloseReason {
 
     /// The peer announced or sent a frame over `Limits::frame_bytes_max`.
     FrameTooLong,
-    /// The send queue would have passed `Limits::send_bytes_max`.
+    /// The send queue would have passed `Limits::send_max_bytes`; or as many messages of other threads
+    /// (`Remote::tell`) as an inbox holds waited for the session already.
     SendFull,
     /// A group to which it belongs closes members whose send queue stands over the high mark.
     TooSlow,

@@ -11,10 +11,13 @@ use crate::wheel::TimerId;
 /// at a time: what belongs to a session lies in `Session`, which travels with it.
 ///
 /// For each session, in this order and never at the same time: `on_open` once; any number of
-/// `on_frame`, `on_timer` and `on_drained`; `on_peer_finished` at most once, after the last frame;
+/// `on_frame`, `on_timer`, `on_message` and `on_drained`; `on_peer_finished` at most once, after the last frame;
 /// `on_closing` at most once; `on_close` once, and nothing after it. After a close no more frames
 /// come, but a timer that was set before may. A panic in any of them ends that session with
 /// [`CloseReason::HandlerPanicked`] and no other.
+///
+/// `M` is what other threads tell its sessions ([`Handler::on_message`]); a handler to which nobody tells
+/// anything leaves it out.
 ///
 /// ```
 /// use readyloop::{Context, Handler, Lines, Peer};

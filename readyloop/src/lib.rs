@@ -49,7 +49,8 @@
 //! that runs handlers, so a handler owns its scratch space and its connections without a lock; what
 //! is shared is your `Arc`. A session's frames are handled in their order, one at a time, in every
 //! topology. [`Group`] sends to many sessions at once, wherever they live, and [`Remote`] reaches
-//! any session from any thread.
+//! any session from any thread: its peer with bytes, its handler with messages of your own type
+//! ([`Remote::tell`], [`Handler::on_message`]).
 //!
 //! # Where things are
 //!

@@ -79,7 +79,8 @@ pub struct Limits {
     /// [`Remote::run_on`](crate::Remote::run_on). While there are so many, the next one of a thread that
     /// is none of the server's is refused. One that a callback asks for is taken, and its session is not
     /// read until half of them are handled; one that is held already, because it has timers, may ask for as
-    /// many again. Default 65,536.
+    /// many again. As many messages ([`Remote::tell`](crate::Remote::tell)) may gather for one session that
+    /// is not open yet, or whose worker is busy. Default 65,536.
     pub mailbox_mails_max: usize,
     /// The same in bytes: those that a mail carries, and 64 more for itself. Bytes that one mail
     /// shares with others count for each. While so many wait, the next mail is refused, or who asks

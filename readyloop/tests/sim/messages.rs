@@ -192,7 +192,8 @@ fn a_session_hears_other_sessions_on_whatever_reactor_they_are() {
     }
 }
 
-/// A session whose peer takes nothing, and whose queue is over the high mark.
+/// A session whose peer takes nothing, and whose queue is over the high mark; frames that came with the one
+/// that has filled it wait.
 fn paused(way: Way, limits: &Limits) -> (Town, Client, SessionId) {
     let limits = Limits {
         send_low_bytes: 100,
@@ -208,7 +209,7 @@ fn paused(way: Way, limits: &Limits) -> (Town, Client, SessionId) {
     let (client, id) = town.caller();
     client.set_window(10);
     client.stop_reading();
-    client.send(&framed(b"pause"));
+    client.send(&[framed(b"pause"), framed(b"later").repeat(2)].concat());
     town.settle();
     town.facts();
     (town, client, id)
@@ -218,14 +219,13 @@ fn paused(way: Way, limits: &Limits) -> (Town, Client, SessionId) {
 fn a_paused_session_is_told_messages_and_no_frames() {
     for way in ways() {
         let (mut town, client, id) = paused(way, &Limits::default());
-        client.send(&framed(b"later"));
-        town.settle();
         town.remote.tell(id, Told::new("now")).unwrap();
         town.settle();
         assert_eq!(town.facts(), [message(id, "now")], "{way:?}");
         client.resume_reading();
         town.settle();
-        assert_eq!(town.facts(), [Fact::Drained(id), Fact::Frame(id, b"later".into())], "{way:?}");
+        let frame = Fact::Frame(id, b"later".into());
+        assert_eq!(town.facts(), [Fact::Drained(id), frame.clone(), frame], "{way:?}");
     }
 }
 
@@ -233,10 +233,7 @@ fn a_paused_session_is_told_messages_and_no_frames() {
 fn what_was_told_to_a_paused_session_before_does_not_count_against_it() {
     let limits = Limits { mailbox_mails_max: 3, ..Limits::default() };
     for way in ways() {
-        let (mut town, client, id) = paused(way, &limits);
-        // Behind them are frames that were handed over, and wait.
-        client.send(&framed(b"later").repeat(3));
-        town.settle();
+        let (mut town, _client, id) = paused(way, &limits);
         for _ in 0..20 {
             town.remote.tell(id, Told::new("x")).unwrap();
             town.settle();
@@ -399,6 +396,32 @@ fn whose_end_has_begun_is_told_nothing() {
         assert_eq!(texts(&facts), [""; 0], "{way:?}: {facts:?}");
         assert_eq!(counter.made(), counter.dropped(), "{way:?}");
         assert!(town.stats().mails_stale >= 1, "{way:?}");
+    }
+}
+
+#[test]
+fn a_message_behind_a_frame_that_closes_is_told_to_nobody_also_elsewhere() {
+    let ends: [fn(&mut Context<'_>); 2] = [|context| context.close(), |context| context.abort()];
+    for (way, end) in ways().flat_map(|way| ends.map(|end| (way, end))) {
+        let counter = Counter::default();
+        let mut town =
+            town(0, way, Faults::none(), &Limits::default(), move |fact, context, _| match fact {
+                Fact::Frame(_, text) if text == b"end" => end(context),
+                _ => {}
+            });
+        let (client, id) = town.caller();
+        town.without_workers(|town| {
+            // The first frame is away, so the second one and the message gather behind it.
+            for text in [b"go!", b"end"] {
+                client.send(&framed(text));
+                town.settle();
+            }
+            town.remote.tell(id, counter.told("behind")).unwrap();
+            town.settle();
+        });
+        town.settle();
+        assert_eq!(texts(&town.facts()), [""; 0], "{way:?}");
+        assert_eq!((counter.made(), counter.dropped()), (1, 1), "{way:?}");
     }
 }
 
