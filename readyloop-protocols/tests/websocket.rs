@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use readyloop::sim::{Client, End, Faults, Net, Sim};
 use readyloop::{
-    CloseReason, Context, Group, Handler, Inline, Lanes, Limits, Lines, Peer, Reactor, Setup,
-    SlowMember, Trigger, Worker,
+    CloseReason, Context, Group, Handler, Inline, Lanes, Limits, Lines, Peer, Reactor, Remote,
+    SessionId, Setup, SlowMember, Trigger, Worker,
 };
 use readyloop_protocols::websocket::{Kind, Page, WebSocket};
 
