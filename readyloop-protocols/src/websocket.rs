@@ -2,7 +2,7 @@
 //!
 //! The handler behind it cannot tell it from TCP. Each message of the peer is a frame for it, and
 //! each of its sends is a message for the peer; so is everything that others send to the session,
-//! by its id or in a group, because the session has an [`Envelope`](readyloop::Envelope).
+//! by its id or in a group, because the session has a [`Header`](readyloop::Header).
 //!
 //! Beside the protocol there is what a browser needs to come to it: a few pages, answered over
 //! HTTP/1.1 at the same address. It is not a client, and it has no `permessage-deflate`: compressed

@@ -41,7 +41,7 @@ pub struct Run {
     /// The turn in which the frames were handed over.
     pub now: Now,
     /// How the session stood then, but for the shared bytes that were sent since, what has left since,
-    /// and the envelope that was chosen since.
+    /// and the encoding that was chosen since.
     pub standing: Standing,
     /// The lane's timers, while it runs.
     pub timers: Option<Box<LaneTimers>>,

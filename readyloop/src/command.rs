@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::address::Route;
 use crate::close::CloseReason;
-use crate::envelope::Envelope;
+use crate::encoder::Encoding;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::load::Load;
@@ -22,7 +22,7 @@ pub enum Command {
     Send(SessionId, Bytes),
     /// Queue bytes that the session's own handler has sent; so many were counted for them, on their way.
     Answer(SessionId, Bytes, usize),
-    /// The same without the session's envelope.
+    /// The same, as they are, though the session may encode.
     AnswerBare(SessionId, Bytes),
     /// Close after the queue has left, for this reason.
     Close(SessionId, CloseReason),
@@ -42,8 +42,8 @@ pub enum Command {
     Pause(SessionId),
     /// Do not read before this reactor's inbox has room, which was filled on its behalf.
     WaitForRoom(SessionId, u8),
-    /// Put this around all that is sent.
-    SetEnvelope(SessionId, Option<&'static Envelope>),
+    /// Encode all that is sent from now on.
+    SetEncoding(SessionId, Encoding),
     /// Start a timer that a worker has named, or start it anew.
     SetTimer(SessionId, LaneTimer, Duration),
     /// Cancel a timer that a worker has named.
@@ -141,7 +141,7 @@ impl Command {
             | Command::Release(id)
             | Command::Pause(id)
             | Command::WaitForRoom(id, _)
-            | Command::SetEnvelope(id, _)
+            | Command::SetEncoding(id, _)
             | Command::SetTimer(id, ..)
             | Command::CancelTimer(id, _)
             | Command::Connect(id, ..)

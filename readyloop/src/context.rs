@@ -13,7 +13,9 @@ use crate::address::{Address, Route};
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::command::Command;
-use crate::envelope::Envelope;
+use crate::encoder::Encoding;
+#[cfg(doc)]
+use crate::encoder::{Encoder, Header};
 use crate::framers::{LengthPrefixed, Spell};
 use crate::group::Group;
 #[cfg(doc)]
@@ -143,20 +145,26 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Puts this around all that is sent to this session from now on, by whomever: a layer's way to
-    /// give every message a frame of its own, between the handler that it wraps and the peer. Each
-    /// send, and each broadcast, is one message. `false` if the session is closing.
-    pub fn set_envelope(&mut self, envelope: Option<&'static Envelope>) -> bool {
+    /// Encodes all that is sent to this session from now on, by whomever: with a head for each message
+    /// ([`Header`]), by an object with state ([`Encoder`]), or not any more. A layer's way to give every
+    /// message a frame of its own, or to encrypt it, between the handler that it wraps and the peer. Each
+    /// send, and each broadcast, is one message. What was sent before, also in this callback, is not
+    /// touched.
+    ///
+    /// `false`, and nothing has changed, if the session is closing.
+    pub fn set_encoding(&mut self, encoding: Encoding) -> bool {
         match &mut self.side {
             Side::Here(sessions) if sessions.follows() => {
-                sessions.set_envelope_following(self.id, envelope)
+                sessions.set_encoding_following(self.id, encoding)
             }
-            Side::Here(sessions) => sessions.set_envelope(self.id, envelope),
-            Side::Worker(record) => record.set_envelope(envelope),
+            Side::Here(sessions) => sessions.set_encoding(self.id, encoding),
+            Side::Worker(record) => record.set_encoding(encoding),
         }
     }
 
-    /// Like [`Context::send`], without this session's envelope.
+    /// Like [`Context::send`], past this session's encoding: these bytes leave as they are, in their place
+    /// among the messages. An [`Encoder`] does not see them and its state does not change; so a peer that
+    /// decrypts or inflates must know where they lie, or lose track of what follows.
     pub fn send_bare(&mut self, bytes: &[u8]) -> bool {
         match &mut self.side {
             Side::Here(sessions) if sessions.follows() => {

@@ -7,14 +7,17 @@
 //! the writer; so the way of an answer is the same on every thread.
 //!
 //! It is shared with the `Remote`s that callbacks use, which take out what was asked for so far. So all
-//! of it is in cells, and nothing of the user's runs while one is borrowed, but for an envelope's head.
+//! of it is in cells, and nothing of the user's runs while one is borrowed, but for what says how long a
+//! message becomes.
 //!
 //! Invariant: the writer is the session that is being served, until its end was asked for; nobody is
-//! while it has an envelope.
+//! while it encodes.
 //!
 //! Thread contract: of the worker's thread.
 //!
 //! [`Context`]: crate::Context
+
+mod encoded;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
 use crate::command::{Command, Commands, LaneTimer};
-use crate::envelope::Envelope;
+use crate::encoder::Form;
 use crate::group::Group;
 use crate::id::SessionId;
 use crate::limits::Limits;
@@ -333,13 +336,17 @@ impl Record {
         self.answer_slowly(run, [&prefix[..width], bytes])
     }
 
-    /// The end has begun, or the page is full, or there is an envelope: then it is sealed here, because
-    /// what the reactor carries out for the session that was served is sent as it is.
+    /// The end has begun, or the page is full, or the session encodes: a head is written here, and all else
+    /// by the reactor, which has the encoder.
     #[inline(never)]
     fn answer_slowly(&self, run: &mut Run, [first, second]: [&[u8]; 2]) -> bool {
         let bytes = first.len() + second.len();
-        if let Some(envelope) = run.standing.envelope {
-            return self.write_own(run, [(envelope.head)(bytes).as_slice(), first, second]);
+        match run.standing.form {
+            Form::Plain => {}
+            Form::Header(header) => {
+                return self.write_own(run, [(header.head)(bytes).as_slice(), first, second]);
+            }
+            form @ Form::Stateful(_) => return self.write_to_encode(run, form, [first, second]),
         }
         let has_room = self.has_room(run, bytes);
         if has_room {
@@ -349,11 +356,6 @@ impl Record {
             }
         }
         has_room
-    }
-
-    /// Sends these bytes as they are, and not in an envelope.
-    pub fn answer_bare(&self, bytes: &[u8]) -> bool {
-        self.write_own(&mut self.run.borrow_mut(), [bytes, &[], &[]])
     }
 
     fn write_own(&self, run: &mut Run, pieces: [&[u8]; 3]) -> bool {
@@ -375,15 +377,6 @@ impl Record {
         self.go_on(run);
     }
 
-    /// Puts this around all that is sent to the session that is being served.
-    pub fn set_envelope(&self, envelope: Option<&'static Envelope>) -> bool {
-        if !self.has_ended() {
-            self.run.borrow_mut().standing.envelope = envelope;
-            self.ask(Command::SetEnvelope(self.serving.get(), envelope));
-        }
-        !self.has_ended()
-    }
-
     /// Sends a copy of `bytes` to any session, on behalf of the one that is being served.
     pub fn send(&self, to: SessionId, bytes: &[u8]) {
         if to == self.serving.get() {
@@ -393,21 +386,6 @@ impl Record {
         } else {
             self.write(&mut self.run.borrow_mut(), to, [bytes, &[], &[]]);
         }
-    }
-
-    /// The same as an answer, without a copy.
-    pub fn answer_shared(&self, bytes: Bytes) -> bool {
-        let mut run = self.run.borrow_mut();
-        // The reactor seals it, and what it puts around it waits for the peer too.
-        let head = run.standing.envelope.map(|envelope| (envelope.head)(bytes.len()));
-        let count = bytes.len() + head.map_or(0, |head| head.as_slice().len());
-        let has_room = self.has_room(&mut run, count);
-        if has_room {
-            run.standing.queued_bytes += count;
-            run.commands.push(Command::Send(self.serving.get(), bytes));
-            self.go_on(&mut run);
-        }
-        has_room
     }
 
     /// The session that is being served is not to be read until its queue has fallen to the low
@@ -461,7 +439,7 @@ impl Record {
     /// its own.
     #[inline(always)]
     fn go_on(&self, run: &mut Run) {
-        if !self.has_ended() && run.standing.envelope.is_none() {
+        if !self.has_ended() && run.standing.form.is_plain() {
             run.commands.page.begin(self.serving.get());
         }
     }

@@ -18,7 +18,7 @@ pub mod decision;
 
 use crate::clock::Now;
 use crate::close::CloseReason;
-use crate::envelope::Envelope;
+use crate::encoder::{Form, Header};
 use crate::readiness::Interest;
 use crate::send::{SendQueue, Stock};
 use crate::wheel::{Chain, TimerId};
@@ -88,7 +88,7 @@ impl Holds {
 }
 
 /// All that decides what becomes of an event, in one word: zero for a session that is open, is read,
-/// waits for no writability and has no envelope, which nearly every event is for.
+/// waits for no writability and sends bytes as they are, which nearly every event is for.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(4))]
 struct Word {
@@ -96,7 +96,7 @@ struct Word {
     holds: Holds,
     /// The last write was cut short; nothing is written until the socket is writable.
     blocked: bool,
-    /// There is an envelope.
+    /// Something becomes of what is sent to it.
     encodes: bool,
 }
 
@@ -145,8 +145,8 @@ pub struct Session {
     pub stall_timer: bool,
     /// Whether its peer took bytes since it was last looked at for that.
     pub progress: bool,
-    /// What is put around all that is sent to it.
-    envelope: Option<&'static Envelope>,
+    /// What goes ahead of each message, if it is that what becomes of them.
+    header: Option<&'static Header>,
     /// When the peer was last heard of: a byte came, or it took some; or the session was opened.
     pub active: Now,
     /// The engine's own timer: connect, handshake and idle, drain, linger, by phase.
@@ -162,8 +162,8 @@ pub struct Standing {
     pub queued_bytes: usize,
     /// Why its frames are not handled for now, if they are not ([`Holds::pauses`]).
     pub pauses: Holds,
-    /// What is put around all that is sent to it.
-    pub envelope: Option<&'static Envelope>,
+    /// What becomes of messages to it.
+    pub form: Form,
 }
 
 /// What a session needs after its queue was written.
@@ -194,7 +194,7 @@ impl Session {
             greeted: false,
             stall_timer: false,
             progress: false,
-            envelope: None,
+            header: None,
             active: now,
             deadline: None,
             timers: Chain::default(),
@@ -227,16 +227,31 @@ impl Session {
         self.word.blocked
     }
 
-    /// What is put around all that is sent to it.
+    /// Whether messages do not leave as they are.
     #[inline]
-    pub fn envelope(&self) -> Option<&'static Envelope> {
-        self.envelope
+    pub fn encodes(&self) -> bool {
+        self.word.encodes
     }
 
-    /// Puts this around all that is sent to it from now on.
-    pub fn set_envelope(&mut self, envelope: Option<&'static Envelope>) {
-        self.envelope = envelope;
-        self.word.encodes = envelope.is_some();
+    /// What goes ahead of each message, if it is that what becomes of them.
+    #[inline]
+    pub fn header(&self) -> Option<&'static Header> {
+        self.header
+    }
+
+    /// Whether there is an encoder, which has state.
+    #[inline(always)]
+    pub fn is_stateful(&self) -> bool {
+        self.word.encodes && self.header.is_none()
+    }
+
+    /// This becomes of messages from now on.
+    pub fn set_form(&mut self, form: Form) {
+        self.word.encodes = !form.is_plain();
+        self.header = match form {
+            Form::Header(header) => Some(header),
+            Form::Plain | Form::Stateful(_) => None,
+        };
     }
 
     /// Whether it is open and read, waits for no writability, and sends bytes as they are.

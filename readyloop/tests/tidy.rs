@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
         "clock",
         "close",
         "durations",
-        "envelope",
+        "encoder",
         "error",
         "group",
         "id",

@@ -3,13 +3,13 @@
 //! Framer and handler of a session share nothing but the bytes, also because they may be on two
 //! threads. Both see from the same head whether frames follow it.
 //!
-//! Invariant: a session has an envelope exactly while it is `Talking`, until its end is told.
+//! Invariant: a session has a header exactly while it is `Talking`, until its end is told.
 
 use std::ops::{Bound, RangeBounds};
 
 use readyloop::{
-    Bytes, CloseReason, Context, Envelope, EnvelopeHead, Framer, Handler, Limits, Peer, SessionId,
-    Step, TimerId,
+    Bytes, CloseReason, Context, Encoding, Framer, Handler, Header, HeaderBytes, Limits, Peer,
+    SessionId, Step, TimerId,
 };
 
 use super::close::{self, Code};
@@ -24,22 +24,22 @@ use crate::http::{
 const REQUESTS: RequestLimits =
     RequestLimits { head_bytes_max: 16 << 10, target_bytes_max: 8 << 10, body_bytes_max: 0 };
 
-static TEXT: Envelope = Envelope { head: |bytes| head(0x81, bytes), farewell: &FAREWELL };
-static BINARY: Envelope = Envelope { head: |bytes| head(0x82, bytes), farewell: &FAREWELL };
-static FAREWELL: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+static TEXT: Header = Header { head: |bytes| head(0x81, bytes), closing: &CLOSING };
+static BINARY: Header = Header { head: |bytes| head(0x82, bytes), closing: &CLOSING };
+static CLOSING: [u8; 4] = [0x88, 2, 0x03, 0xe8];
 
 /// The header of a whole message of the server, which is not masked.
-fn head(first: u8, bytes: usize) -> EnvelopeHead {
+fn head(first: u8, bytes: usize) -> HeaderBytes {
     match bytes {
-        0..126 => EnvelopeHead::new(&[first, bytes as u8]),
+        0..126 => HeaderBytes::new(&[first, bytes as u8]),
         126..65_536 => {
             let [high, low] = (bytes as u16).to_be_bytes();
-            EnvelopeHead::new(&[first, 126, high, low])
+            HeaderBytes::new(&[first, 126, high, low])
         }
         _ => {
             let mut head = [first, 127, 0, 0, 0, 0, 0, 0, 0, 0];
             head[2..].copy_from_slice(&(bytes as u64).to_be_bytes());
-            EnvelopeHead::new(&head)
+            HeaderBytes::new(&head)
         }
     }
 }
@@ -203,7 +203,7 @@ impl<H> WebSocket<H> {
             Ok(proof) => {
                 upgrade::write_accepted(&mut self.out, &proof);
                 context.send(&self.out);
-                context.set_envelope(Some(match self.kind {
+                context.set_encoding(Encoding::header(match self.kind {
                     Kind::Text => &TEXT,
                     Kind::Binary => &BINARY,
                 }));
@@ -315,10 +315,10 @@ impl<S> Talk<S> {
     }
 }
 
-/// Instead of the envelope's farewell.
+/// Instead of the header's closing bytes.
 fn say_goodbye(code: Code, context: &mut Context<'_>) {
     context.send_bare(&code.frame());
-    context.set_envelope(None);
+    context.set_encoding(Encoding::NONE);
 }
 
 impl<S> Session<S> {
@@ -504,6 +504,6 @@ mod tests {
             assert_eq!((TEXT.head)(bytes).as_slice(), expected, "{bytes}");
         }
         assert_eq!((BINARY.head)(1).as_slice(), b"\x82\x01");
-        assert_eq!(FAREWELL, Code::NORMAL.frame());
+        assert_eq!(CLOSING, Code::NORMAL.frame());
     }
 }

@@ -316,6 +316,10 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     fn panicked(&mut self, id: SessionId, panic: Box<dyn Any + Send>) {
         self.sessions.stats.panics += 1;
         self.sessions.kill(id, CloseReason::HandlerPanicked);
+        self.tell_panic(id, panic);
+    }
+
+    fn tell_panic(&self, id: SessionId, panic: Box<dyn Any + Send>) {
         let message = panic_message(panic);
         self.report.tell(Incident::Panicked { id, message }, self.now());
     }

@@ -26,6 +26,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         for id in std::mem::take(&mut self.sessions.dead) {
             self.reap_one(id);
         }
+        for (id, panic) in self.sessions.take_encoder_panics() {
+            self.tell_panic(id, panic);
+        }
     }
 
     fn reap_one(&mut self, id: SessionId) {

@@ -54,6 +54,7 @@ impl Sessions {
                 self.send_shared(id, bytes)
             }
             Command::AnswerBare(id, bytes) => {
+                let id = self.slot(id);
                 self.answer_has_come(id, bytes.len());
                 self.send_bare(id, &bytes)
             }
@@ -66,7 +67,7 @@ impl Sessions {
             Command::Release(id) => self.release(id, Holds::GROUP),
             Command::Pause(id) => self.pause(self.slot(id)),
             Command::WaitForRoom(id, reactor) => self.wait_for_room(self.slot(id), reactor),
-            Command::SetEnvelope(id, envelope) => self.set_envelope(self.slot(id), envelope),
+            Command::SetEncoding(id, encoding) => self.set_encoding(self.slot(id), encoding),
             Command::SetTimer(id, timer, after) => self.set_lane_timer(self.slot(id), timer, after),
             Command::CancelTimer(id, timer) => self.cancel_lane_timer(self.slot(id), timer),
             Command::Connect(name, route, timeout) => self.dial_named(name, *route, timeout),
@@ -115,13 +116,12 @@ impl Sessions {
         Some(self.get(id)?.holds())
     }
 
-    /// Sends what is in these entries of a page. What is for the session itself was sealed by whoever
-    /// wrote it down.
+    /// Sends what is in these entries of a page.
     fn send_entries(&mut self, id: SessionId, name: SessionId, page: &Page, entries: Range<usize>) {
         for nth in entries {
             let (to, range) = page.entry(nth);
             match to == name {
-                true => self.send_bare(id, page.bytes(range)),
+                true => self.send_answer_from_elsewhere(id, page.bytes(range)),
                 false => self.send_to(to, page.bytes(range), id),
             };
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::command::Command;
-use crate::envelope::Envelope;
+use crate::encoder::{Encoding, Form};
 use crate::id::SessionId;
 use crate::session::{Holds, Session};
 
@@ -19,8 +19,8 @@ pub(super) struct Following {
     paused: bool,
     /// Its handler has closed it.
     ended: bool,
-    /// The envelope that its handler has chosen.
-    envelope: Option<Option<&'static Envelope>>,
+    /// What becomes of its messages, by its handler's choice.
+    form: Option<Form>,
     /// The word of the reactor to itself behind which all of this has come.
     word: u64,
 }
@@ -46,11 +46,11 @@ impl Sessions {
     /// Sends to the session that is being served, or loses it if that is too much.
     #[cold]
     pub fn send_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        let count = self.sealed_bytes_following(id, bytes.len());
+        let count = self.encoded_bytes_following(id, bytes.len());
         self.follow_with(id, count, Command::Answer(id, bytes, count))
     }
 
-    /// The same without its envelope.
+    /// The same, as they are.
     #[cold]
     pub fn send_bare_following(&mut self, id: SessionId, bytes: Bytes) -> bool {
         self.follow_with(id, bytes.len(), Command::AnswerBare(id, bytes))
@@ -92,11 +92,10 @@ impl Sessions {
         }
     }
 
-    /// How many bytes will wait for the peer when so many are sent.
-    fn sealed_bytes_following(&self, id: SessionId, bytes: usize) -> usize {
-        let chosen = self.following.get(&id).and_then(|following| following.envelope);
-        let envelope = chosen.unwrap_or_else(|| self.get(id).and_then(Session::envelope));
-        bytes + envelope.map_or(0, |envelope| (envelope.head)(bytes).as_slice().len())
+    /// How many bytes will wait for the peer, at the most, when so many are sent.
+    fn encoded_bytes_following(&self, id: SessionId, bytes: usize) -> usize {
+        let chosen = self.following.get(&id).and_then(|following| following.form);
+        chosen.unwrap_or_else(|| self.form(id)).encoded_bytes_max(bytes)
     }
 
     /// Bytes that wait for the peer, also those on their way here.
@@ -109,17 +108,13 @@ impl Sessions {
         self.get(id).is_some_and(Session::accepts) && !self.is_closing_behind(id)
     }
 
-    /// Chooses an envelope for the session that is being served.
+    /// Chooses what becomes of what is sent to the session that is being served.
     #[cold]
-    pub fn set_envelope_following(
-        &mut self,
-        id: SessionId,
-        envelope: Option<&'static Envelope>,
-    ) -> bool {
+    pub fn set_encoding_following(&mut self, id: SessionId, encoding: Encoding) -> bool {
         let accepts = self.accepts_following(id);
         if accepts {
-            self.following(id).envelope = Some(envelope);
-            self.outboxes.push_own(Command::SetEnvelope(id, envelope));
+            self.following(id).form = Some(encoding.form());
+            self.outboxes.push_own(Command::SetEncoding(id, encoding));
         }
         accepts
     }

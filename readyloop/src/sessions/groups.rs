@@ -10,7 +10,7 @@ use crate::group::{Group, SlowMember};
 use crate::id::SessionId;
 use crate::session::Holds;
 
-use super::sealed::Copies;
+use super::encoded::Copies;
 use super::{Sessions, key};
 
 impl Sessions {
@@ -81,7 +81,17 @@ impl Sessions {
             }
             self.stats.deliveries += 1;
             let Some(session) = self.slab.get_mut(key(*id)) else { continue };
-            let copy = copies.sealed_in(session.envelope(), &mut self.page);
+            if session.is_stateful() {
+                self.send_encoded(*id, [&copies.message, &[]]);
+                continue;
+            }
+            let copy = match copies.behind(session.header(), &mut self.page) {
+                Ok(copy) => copy,
+                Err(panic) => {
+                    self.encoder_panicked(*id, panic);
+                    continue;
+                }
+            };
             let is_short = (1..=self.limits.send_high_bytes).contains(&copy.bytes.len());
             let lies_on_page = if !is_short {
                 false

@@ -12,10 +12,10 @@
 mod admission;
 mod commands;
 mod dials;
+mod encoded;
 mod following;
 mod groups;
 mod lane_timers;
-mod sealed;
 mod served;
 mod timers;
 
@@ -30,6 +30,7 @@ use crate::address::Route;
 use crate::census::Census;
 use crate::clock::Now;
 use crate::close::CloseReason;
+use crate::encoder::Form;
 use crate::id::SessionId;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -44,6 +45,7 @@ use crate::slab::{Key, Slab};
 use crate::stats::Stats;
 use crate::wheel::Wheel;
 
+use encoded::Encoders;
 use following::Following;
 use lane_timers::LaneTimers;
 
@@ -80,6 +82,8 @@ pub struct Sessions {
     pub outboxes: Rc<Outboxes>,
     /// What goes by the reactor's own inbox, for each session that it concerns.
     following: BTreeMap<SessionId, Following>,
+    /// Those of the sessions that have any.
+    encoders: Encoders,
     reactors: usize,
     /// Who is in which group.
     members: Members,
@@ -139,6 +143,7 @@ impl Sessions {
             unflushed: 1,
             outboxes: Rc::new(Outboxes::new(reactor as usize, reactors, serving, &limits)),
             following: BTreeMap::new(),
+            encoders: Encoders::default(),
             reactors,
             members: Members::default(),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
@@ -261,8 +266,8 @@ impl Sessions {
         self.settle_writer();
         let room = self.page.room();
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
-        if let Some(envelope) = session.envelope() {
-            return self.send_sealed(id, envelope, [bytes, &[]]);
+        if session.encodes() {
+            return self.send_encoded(id, [bytes, &[]]);
         }
         let is_free = session.accepts() && session.may_write_on_page(self.unflushed);
         if is_free && bytes.len() <= room {
@@ -286,13 +291,14 @@ impl Sessions {
             && session.accepts()
             && !bytes.is_empty()
             && session.may_write_on_page(self.unflushed)
+            && !session.is_stateful()
             && let Some(entry) = self.page.enter_with(id, bytes)
         {
             self.page.writer().disturb_if(!session.reads());
             session.entry = entry;
             return Some(session.holds());
         }
-        self.queue_copy(id, bytes);
+        self.send_answer_from_elsewhere(id, bytes);
         Some(self.get(id)?.holds())
     }
 
@@ -330,9 +336,9 @@ impl Sessions {
 
     /// Queues shared `bytes`; `false` when the session has ended or is ending.
     pub fn send_shared(&mut self, id: SessionId, bytes: Bytes) -> bool {
-        match self.get(id).and_then(Session::envelope) {
-            Some(envelope) => self.send_shared_sealed(id, envelope, bytes),
-            None => self.queue_shared(id, bytes),
+        match self.get(id).is_some_and(Session::encodes) {
+            true => self.send_shared_encoded(id, bytes),
+            false => self.queue_shared(id, bytes),
         }
     }
 
@@ -407,11 +413,12 @@ impl Sessions {
     #[inline]
     pub fn standing(&self, id: SessionId) -> Option<Standing> {
         let session = self.get(id)?;
-        let (envelope, mut queued_bytes) = (session.envelope(), 0);
+        let mut queued_bytes = 0;
         if session.entry >= self.unflushed || !session.queue.is_empty() {
             queued_bytes = self.unsent_bytes(id);
         }
-        Some(Standing { queued_bytes, pauses: session.holds().pauses(), envelope })
+        let form = if session.encodes() { self.form(id) } else { Form::Plain };
+        Some(Standing { queued_bytes, pauses: session.holds().pauses(), form })
     }
 
     /// Sees to it that the session is flushed in this turn. It writes no more on the page: that
@@ -452,7 +459,7 @@ impl Sessions {
     /// Ends the session after what is queued has left; `false` when its end has begun already.
     pub fn close(&mut self, id: SessionId, reason: CloseReason) -> bool {
         self.settle_writer();
-        self.say_farewell(id);
+        self.send_closing(id);
         let Some(session) = self.slab.get_mut(key(id)) else { return false };
         if !session.close(reason) {
             return false;
@@ -528,6 +535,9 @@ impl Sessions {
     pub fn remove(&mut self, id: SessionId) -> Option<(Session, Option<IpAddr>)> {
         self.leave_all(id);
         let mut session = self.slab.remove(key(id))?;
+        if session.encodes() {
+            self.forget_encoder(id);
+        }
         self.wheel.cancel_all(&mut session.timers);
         self.names.forget(id);
         let ip = self.origins.get_mut(id.index()).and_then(Option::take);

@@ -60,12 +60,12 @@ impl Sessions {
         if self.follows() {
             return self.send_following(id, [first, second].concat().into());
         }
-        match self.get(id).and_then(Session::envelope) {
-            Some(envelope) => self.send_sealed(id, envelope, [first, second]),
-            None if first.is_empty() || second.is_empty() => {
+        match self.get(id).is_some_and(Session::encodes) {
+            true => self.send_encoded(id, [first, second]),
+            false if first.is_empty() || second.is_empty() => {
                 self.send(id, if first.is_empty() { second } else { first })
             }
-            None => self.send(id, first) && self.send(id, second),
+            false => self.send(id, first) && self.send(id, second),
         }
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use readyloop::sim::Faults;
 use readyloop::{
-    Address, Bytes, Context, Envelope, EnvelopeHead, Errno, Limits, SessionId, TimerId, Trigger,
+    Address, Bytes, Context, Encoding, Errno, Header, HeaderBytes, Limits, SessionId, TimerId,
+    Trigger,
 };
 
 use super::order::ways;
@@ -16,7 +17,7 @@ use super::world::{BOTH, Fact, React, framed};
 
 const MS: Duration = Duration::from_millis(1);
 
-static ENVELOPE: Envelope = Envelope { head: |_| EnvelopeHead::new(b"/"), farewell: b"" };
+static SLASH: Header = Header { head: |_| HeaderBytes::new(b"/"), closing: b"" };
 
 /// What is answered: whether a timer is set, whether one that was set before is reset, and is cancelled.
 type Answers = (bool, bool, bool);
@@ -152,7 +153,7 @@ fn assert_nothing_is_taken(context: &mut Context<'_>) {
     );
     assert!(!context.send(b"1") && !context.send_framed(&framer, b"2"));
     assert!(!context.send_shared(Bytes::from_static(b"3")) && !context.send_bare(b"4"));
-    assert!(!context.set_envelope(Some(&ENVELOPE)) && !context.pause_until_drained());
+    assert!(!context.set_encoding(Encoding::header(&SLASH)) && !context.pause_until_drained());
     let waits = (context.queued_bytes(), context.is_paused(), context.is_held());
     assert_eq!(waits, (0, false, false));
 }

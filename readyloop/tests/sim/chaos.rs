@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use readyloop::sim::{Client, Faults, Net, Rng};
 use readyloop::{
-    Address, Bytes, CloseReason, Context, Envelope, EnvelopeHead, Group, Limits, Refused,
+    Address, Bytes, CloseReason, Context, Encoding, Group, Header, HeaderBytes, Limits, Refused,
     SessionId, SlowMember, Stats, TimerId, Trigger,
 };
 
@@ -155,7 +155,7 @@ impl Chaos {
                 1 => context.leave(&group),
                 2 => context.broadcast(&group, vec![4; 200]),
                 3 => {
-                    context.set_envelope(Some(&BARS));
+                    context.set_encoding(Encoding::header(&BARS));
                 }
                 _ => {
                     let some = if self.rng.below(2) == 0 { None } else { Some(context.id()) };
@@ -168,7 +168,7 @@ impl Chaos {
 }
 
 /// Each message behind a bar.
-static BARS: Envelope = Envelope { head: |_| EnvelopeHead::new(b"|"), farewell: b"|bye" };
+static BARS: Header = Header { head: |_| HeaderBytes::new(b"|"), closing: b"|bye" };
 
 /// Asks for something by a `Remote`, of any session.
 fn ask(

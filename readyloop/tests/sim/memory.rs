@@ -331,12 +331,12 @@ fn a_peer_that_takes_nothing_after_a_shortage_is_found_all_the_same() {
 fn a_stop_while_memory_is_short_drains_when_there_is_some() {
     for need in [Need::Recv, Need::Send, Need::Rearm] {
         for (trigger, call) in both_ways() {
-            let farewell = echo_and(|fact, context| {
+            let last_word = echo_and(|fact, context| {
                 if let Fact::Closing(..) = fact {
                     context.send(b"bye");
                 }
             });
-            let mut world = World::new(trigger, Limits::default(), farewell);
+            let mut world = World::new(trigger, Limits::default(), last_word);
             let client = open(&mut world, call);
             world.net.lack_memory(&[need], SHORT);
             world.remote.stop();

@@ -5,6 +5,7 @@
 //! it. What may differ is not asked for: so a script is performed in rounds, and all is quiet between
 //! them.
 
+mod encodings;
 mod stage;
 mod verbs;
 

@@ -7,22 +7,13 @@ use std::time::Duration;
 use readyloop::framers::{LengthPrefixed, Order, Prefix};
 use readyloop::sim::{Client, End, Faults};
 use readyloop::{
-    Address, Bytes, Context, Envelope, EnvelopeHead, Errno, Group, Limits, SessionId, SlowMember,
-    TimerId, Trigger,
+    Address, Bytes, Context, Errno, Group, Limits, SessionId, SlowMember, TimerId, Trigger,
 };
 
-use super::verbs::{Act, Answer, Door, ENVELOPES, Round, Verb, Who};
+use super::encodings::encoding;
+use super::verbs::{Act, Answer, Door, Round, Verb, Who};
 use crate::town::{Plan, Town};
 use crate::world::{Fact, React, Remote, framed};
-
-/// A head that tells the length, and one that does not.
-static WRAPPERS: [Envelope; ENVELOPES] = [
-    Envelope {
-        head: |bytes| EnvelopeHead::new(format!("|{bytes}:").as_bytes()),
-        farewell: b"|bye|",
-    },
-    Envelope { head: |_| EnvelopeHead::new(b"/"), farewell: b"" },
-];
 
 const HIGH_BYTES: usize = 4_000;
 /// Enough for every thread to have had its turns, whatever the order.
@@ -217,10 +208,7 @@ fn ask(verb: &Verb, state: &State, context: &mut Context<'_>) -> Option<String> 
     let group = |nth: usize| with(state, |shared| shared.groups[nth].clone());
     match verb {
         Verb::Say(door, number) => return say(*door, *number, state, context),
-        Verb::Envelope(nth) => {
-            let envelope = nth.map(|nth| &WRAPPERS[nth]);
-            return Some(context.set_envelope(envelope).to_string());
-        }
+        Verb::Encode(nth) => return Some(context.set_encoding(encoding(*nth)).to_string()),
         Verb::Close => context.close(),
         Verb::Abort => context.abort(),
         Verb::CloseSession(who) => context.close_session(id(*who)),

@@ -38,7 +38,7 @@ pub enum Door {
 #[derive(Clone, Debug)]
 pub enum Verb {
     Say(Door, usize),
-    Envelope(Option<usize>),
+    Encode(Option<usize>),
     Close,
     Abort,
     /// By `close_session` and `abort_session`.
@@ -104,7 +104,8 @@ pub struct Act {
 }
 
 pub const GROUPS: usize = 3;
-pub const ENVELOPES: usize = 2;
+/// Headers, and behind them an encoder.
+pub const HEADERS: usize = 2;
 const CALLERS: usize = 3;
 const ROUNDS_MAX: usize = 6;
 
@@ -120,8 +121,8 @@ struct Author {
     callers: usize,
     /// Whether all that is sent to the acting session in this round is sent by its context.
     is_queue_known: bool,
-    /// Whether there are envelopes in this script.
-    has_envelopes: bool,
+    /// Whether anything is encoded in this script.
+    encodes: bool,
     /// How many there were before this round of those who ask beside the sessions, on a reactor's thread.
     runs_before: usize,
     /// Whose end was asked for in this round: once is enough.
@@ -151,7 +152,7 @@ pub fn script(seed: u64) -> Vec<Act> {
         spans: 0,
         callers: 0,
         is_queue_known: false,
-        has_envelopes: !seed.is_multiple_of(3),
+        encodes: !seed.is_multiple_of(3),
         runs_before: 0,
         ended: Vec::new(),
     };
@@ -283,9 +284,9 @@ impl Author {
             6 | 7 => Verb::Say(Door::To(to), self.text()),
             8 => Verb::Say(Door::SharedTo(to), self.text()),
             9 | 10 if !self.is_queue_known => Verb::Say(Door::Broadcast(group), self.text()),
-            11 if self.has_envelopes => match self.rng.below(ENVELOPES + 1) {
-                0 => Verb::Envelope(None),
-                nth => Verb::Envelope(Some(nth - 1)),
+            11 if self.encodes => match self.rng.below(HEADERS + 2) {
+                0 => Verb::Encode(None),
+                nth => Verb::Encode(Some(nth - 1)),
             },
             12 | 13 => Verb::Join(group),
             14 => Verb::Leave(group),
