@@ -337,7 +337,8 @@ impl Author {
         Some(match self.rng.below(5) {
             0 | 1 => Verb::Say(Door::To(to), self.text()),
             2 => Verb::Say(Door::SharedTo(to), self.text()),
-            3 => Verb::Say(Door::Remote(to), self.text()),
+            // It is nobody's own code: its own session is none, and belongs to the first reactor.
+            3 if to != Who::Own => Verb::Say(Door::Remote(to), self.text()),
             _ => Verb::Say(Door::Send, self.text()),
         })
     }
