@@ -42,10 +42,15 @@ use crate::session::Holds;
 use crate::slab::Key;
 use crate::wheel::TimerId;
 
+/// Posts what the session known by this name has asked for so far to its reactor. Says whether that one's
+/// inbox has room for more.
+pub type Post = Box<dyn Fn(SessionId, Box<CommandBuffer>) -> bool>;
+
 /// One worker's.
 pub struct Record {
     /// The run that goes on.
     run: RefCell<Box<Run>>,
+    post: Post,
     /// The session that is being served.
     serving: Cell<SessionId>,
     halted: Cell<Halted>,
@@ -104,9 +109,11 @@ impl Record {
         reactors: u8,
         census: Arc<Census>,
         limits: &Limits,
+        post: Post,
     ) -> Record {
         Record {
             run: RefCell::default(),
+            post,
             serving: Cell::new(SessionId::NONE),
             halted: Cell::new(Halted::NOT),
             late: Cell::default(),
@@ -131,11 +138,6 @@ impl Record {
     #[inline]
     pub fn now(&self) -> Now {
         self.run.borrow().now
-    }
-
-    /// The session that is being served.
-    pub fn serving(&self) -> SessionId {
-        self.serving.get()
     }
 
     /// Why no more frames are handled, if they are not.
@@ -444,9 +446,17 @@ impl Record {
         }
     }
 
-    /// Takes out what was asked for so far: it leaves before the rest of the run. `None` if that is
-    /// nothing, or if it cannot be taken now.
-    pub fn take_commands(&self) -> Option<Box<CommandBuffer>> {
+    /// Posts what was asked for so far: it leaves before the rest of the run.
+    pub fn post_so_far(&self) {
+        let Some(buffer) = self.take_commands() else { return };
+        let load = buffer.load();
+        if !(self.post)(self.serving.get(), buffer) {
+            self.wait_for_room(self.home(), load);
+        }
+    }
+
+    /// Takes out what was asked for so far; `None` if that is nothing, or if it cannot be taken now.
+    fn take_commands(&self) -> Option<Box<CommandBuffer>> {
         let mut run = self.run.try_borrow_mut().ok()?;
         run.commands.page.end();
         let taken = (!run.commands.is_empty()).then(|| Box::new(std::mem::take(&mut run.commands)));
@@ -545,6 +555,8 @@ impl Record {
     pub fn connect(&self, route: Route, timeout: Duration) -> Option<SessionId> {
         let id = self.census.name_ahead(self.home())?;
         self.ask(Command::Connect(id, Box::new(route), timeout));
+        // Whoever is given the name may use it at once, on any thread.
+        self.post_so_far();
         Some(id)
     }
 }

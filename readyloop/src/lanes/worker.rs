@@ -21,7 +21,7 @@ use crate::incident::{Incident, panic_message};
 use crate::letter::Letter;
 use crate::mailbox::Refused;
 use crate::message::Message;
-use crate::record::Record;
+use crate::record::{Post, Record};
 use crate::report::Report;
 
 use super::lane::{Batch, Event, Lane, Stage, Task};
@@ -38,17 +38,11 @@ impl Asker for Asking {
         if !self.is_ours(inboxes) {
             return;
         }
-        let so_far = if reactor == self.record.home() as usize {
-            let commands = self.record.take_commands();
-            commands.map(|commands| Letter::Buffer(self.record.serving(), commands))
-        } else {
-            self.record
-                .take_foreign(Some(reactor as u8))
-                .map(|(_, commands)| Letter::Commands(commands))
-        };
-        if let Some(letter) = so_far {
+        if reactor == self.record.home() as usize {
+            self.record.post_so_far();
+        } else if let Some((_, commands)) = self.record.take_foreign(Some(reactor as u8)) {
             // Of a reactor that has ended, all sessions are dead.
-            let _ended = self.post_beyond(reactor, letter);
+            let _ended = self.post_beyond(reactor, Letter::Commands(commands));
         }
     }
 
@@ -91,6 +85,15 @@ impl Asking {
     }
 }
 
+/// Posts what sessions have asked for to their reactors, whether those have room or not.
+fn post_to(inboxes: Inboxes) -> Post {
+    Box::new(move |name, buffer| {
+        let (inbox, load) = (&inboxes[name.reactor() as usize], buffer.load());
+        // Of a reactor that has ended, all sessions are dead.
+        inbox.post_beyond(Letter::Buffer(name, buffer), load).unwrap_or(true)
+    })
+}
+
 /// One thread's handler, and the lanes that it runs.
 pub struct Worker<H: Handler<M>, M = ()> {
     handler: H,
@@ -108,7 +111,8 @@ impl<H: Handler<M>, M: Send + 'static> Worker<H, M> {
         let inboxes = shared.inboxes.clone();
         let place = (number, shared.posts.len());
         let reactors = inboxes.len() as u8;
-        let record = Record::new(place, reactors, shared.census.clone(), &shared.limits);
+        let post = post_to(inboxes.clone());
+        let record = Record::new(place, reactors, shared.census.clone(), &shared.limits, post);
         let asking = Rc::new(Asking { record, inboxes });
         let mut worker = Worker { handler, asking, number, shared, report };
         worker.start();

@@ -8,7 +8,7 @@ fn record() -> Record {
 }
 
 fn record_within(limits: &Limits) -> Record {
-    Record::new((0, 1), 1, Arc::new(Census::new(1, limits)), limits)
+    Record::new((0, 1), 1, Arc::new(Census::new(1, limits)), limits, Box::new(|_, _| true))
 }
 
 fn begin(record: &Record, id: SessionId, ended: bool) {

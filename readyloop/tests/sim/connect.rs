@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults};
 use readyloop::{Address, CloseReason, Context, Errno, Limits, SessionId};
 
-use super::world::{BOTH, Fact, World, echo_and, framed};
+use super::order::{town, ways};
+use super::world::{BOTH, Fact, Remote, World, echo_and, framed};
 
 /// A world whose handler dials once, at its start, and greets at once.
 fn dialling(trigger: readyloop::Trigger, faults: Faults) -> (World, Rc<Cell<SessionId>>) {
@@ -152,5 +154,28 @@ fn a_dial_that_is_given_up_before_it_was_begun_is_told_and_leaves_nothing() {
         let failed = Fact::ConnectFailed(dialled.get(), CloseReason::Closed);
         assert!(world.facts().contains(&failed), "{trigger:?}");
         assert_eq!((world.net.open_sockets(), world.net.calls().connects), (1, 0), "{trigger:?}");
+    }
+}
+
+#[test]
+fn another_thread_reaches_who_was_just_dialled_as_soon_as_it_knows_the_name() {
+    for way in ways() {
+        let react = |fact: &Fact, context: &mut Context<'_>, remote: &Remote| {
+            if let Fact::Frame(..) = fact {
+                let to: Address = "10.9.9.9:9".parse().unwrap();
+                let id = context.connect(&to, Duration::from_secs(1)).unwrap();
+                let remote = remote.clone();
+                // The callback is not over yet, and what it asked for may not have left.
+                thread::spawn(move || remote.send(id, "hello")).join().unwrap().unwrap();
+            }
+        };
+        let mut town = town(0, way, Faults::none(), &Limits::default(), react);
+        let (client, _) = town.caller();
+        client.send(&framed(b"dial"));
+        town.settle();
+        let peer = town.net.dialled().unwrap();
+        peer.accept();
+        town.settle();
+        assert_eq!(peer.received(), b"hello", "{way:?}");
     }
 }
