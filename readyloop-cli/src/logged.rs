@@ -3,7 +3,7 @@
 //! It exists because a protocol's handler does not log. Nothing is remembered of a session whose
 //! end will not be logged.
 
-use readyloop::{Address, CloseReason, Context, Handler, Peer, TimerId};
+use readyloop::{Address, CloseReason, Context, Handler, Peer, SessionId, TimerId};
 use tracing::{Level, debug, enabled};
 
 /// The handler `H`, logged.
@@ -64,5 +64,10 @@ impl<M, H: Handler<M>> Handler<M> for Logged<H> {
             debug!("session {} of {caller} closed: {reason}", context.id());
         }
         self.0.on_close(session, reason, context);
+    }
+
+    fn on_connect_failed(&mut self, id: SessionId, reason: CloseReason, context: &mut Context<'_>) {
+        debug!("session {id} did not come to be: {reason}");
+        self.0.on_connect_failed(id, reason, context);
     }
 }

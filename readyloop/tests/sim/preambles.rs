@@ -13,7 +13,7 @@ use readyloop::{
 };
 
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, World, echo, echo_and, framed};
+use super::world::{BOTH, Fact, Told, World, echo, echo_and, framed};
 
 const PLANS: [Plan; 4] =
     [Plan::Single, Plan::Handoff(2, Balance::RoundRobin), Plan::ReusePort(2), Plan::Workers(2)];
@@ -439,21 +439,24 @@ fn a_session_that_was_dialled_may_have_a_preamble_too() {
             // Flushed in the middle, which is no reason to be watched for anything else.
             let before = world.net.calls();
             world.remote.send(dialled.get(), "hello").unwrap();
+            world.remote.tell(dialled.get(), Told::new("word")).unwrap();
             world.settle();
             let calls = world.net.calls() - before;
             assert_eq!((calls.rearms, calls.errors), (0, 0), "{trigger:?}");
             assert_eq!((world.facts(), peer.take_received()), (vec![], b"!!!!!".to_vec()));
             peer.send(b"yes");
             world.settle();
+            let id = dialled.get();
             let expected = match refused {
-                None => Fact::Open(dialled.get()),
-                Some(why) => Fact::ConnectFailed(dialled.get(), CloseReason::Malformed(why)),
+                None => vec![Fact::Open(id), Fact::Message(id, b"word".to_vec())],
+                Some(why) => vec![Fact::ConnectFailed(id, CloseReason::Malformed(why))],
             };
-            assert_eq!(world.facts(), [expected], "{trigger:?}");
+            assert_eq!(world.facts(), expected, "{trigger:?}");
             let sent = if refused.is_none() { &b"hello"[..] } else { b"" };
             assert_eq!(peer.received(), sent, "{trigger:?}");
             let stats = world.reactor.stats();
             assert_eq!((stats.preambles, stats.preambles_failed), (0, 0), "{trigger:?}");
+            assert_eq!(stats.mails_stale, u64::from(refused.is_some()), "{trigger:?}");
         }
     }
 }
