@@ -21,7 +21,7 @@ pub enum CloseReason {
     /// A dialled peer did not take the connection.
     ConnectFailed(Errno),
 
-    /// The peer announced or sent a frame over `Limits::frame_bytes_max`.
+    /// The peer announced or sent a frame over `Limits::frame_bytes_max`, or over what its framer takes.
     FrameTooLong,
     /// The send queue would have passed `Limits::send_max_bytes`; or as many messages of other threads
     /// (`Remote::tell`) as an inbox holds waited for the session already.

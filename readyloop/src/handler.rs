@@ -43,7 +43,8 @@ pub trait Handler<M = ()>: Sized {
     type Session: Send;
 
     /// The thread that runs this handler, a reactor's or a worker's, is about to begin. The place to
-    /// dial from.
+    /// dial from ([`Context::connect`]); but each thread has a handler and begins, so who wants to dial once
+    /// does it in one of them.
     fn on_start(&mut self, _context: &mut Context<'_>) {}
 
     /// A session begins: a caller was accepted, or a dialled peer answered.
@@ -63,8 +64,9 @@ pub trait Handler<M = ()>: Sized {
 
     /// A message for this session, told by [`Remote::tell`]. It comes in one order with whatever else is
     /// asked for through a `Remote`, also while the session is paused ([`Context::is_paused`]), as a timer
-    /// does; and behind the frames that were handed over before. Once the end of the session has begun,
-    /// because it was asked for or by [`Handler::on_closing`], none comes: messages that are still on their way
+    /// does; and behind the frames that were handed over before. A `Remote::close` that is asked behind it waits
+    /// until it was heard, and what is sent here leaves before the end. Once the end of the session has begun,
+    /// because its handler has closed it, or by [`Handler::on_closing`], none comes: messages that are told then
     /// are dropped.
     ///
     /// [`Remote::tell`]: crate::Remote::tell
@@ -100,7 +102,12 @@ pub trait Handler<M = ()>: Sized {
     ) {
     }
 
-    /// The session is over; its state comes back by value. The context's id is stale already.
+    /// The session is over; its state comes back by value. The context's id is still that of the session,
+    /// for tables of your own, and stale: what is sent to it reaches nobody.
+    ///
+    /// A session that was closed, by its handler or by a `Remote`, is over when its queue has left and its
+    /// peer has ended too; that takes up to `Limits::drain_timeout` and `Limits::linger_timeout`. What must end
+    /// at once (a name, an order that rests) is ended where the close is asked for.
     fn on_close(
         &mut self,
         _session: Self::Session,
@@ -109,7 +116,9 @@ pub trait Handler<M = ()>: Sized {
     ) {
     }
 
-    /// A peer that was dialled did not answer, or said no: the session was never opened.
+    /// A peer that was dialled did not answer, or said no: the session was never opened, and has no
+    /// timers. Dialling again from here, when dials fail at once, is a loop: a thread of yours can wait, and
+    /// dial by [`Remote::run_on`](crate::Remote::run_on).
     fn on_connect_failed(
         &mut self,
         _id: SessionId,

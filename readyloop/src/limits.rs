@@ -108,8 +108,9 @@ pub struct Limits {
     /// that sends one byte now and then is not idle (for that, see `handshake_timeout`). A peer that
     /// has finished cannot be idle: when to end is then the handler's decision. Default `None`.
     pub idle_timeout: Option<Duration>,
-    /// A session whose first whole frame has not come for this long after it was opened is closed
-    /// with `HandshakeTimeout`. The time does not count while the session is not read. Default `None`.
+    /// A caller whose first whole frame has not come for this long after its session was opened is closed
+    /// with `HandshakeTimeout`. The time does not count while the session is not read. Who was dialled may
+    /// be silent. Default `None`.
     pub handshake_timeout: Option<Duration>,
     /// How long a caller may take, from the moment in which it was accepted, for what must come before a
     /// session: a TLS handshake, the header of a proxy. It is closed with `HandshakeTimeout` then, and no

@@ -97,7 +97,7 @@ struct List<M> {
     waiting: Vec<Arc<Bell>>,
 }
 
-/// Why a mail was not taken; it comes back with the answer.
+/// Why a mail was not taken. The mail itself does not come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
     /// `Limits::mailbox_mails_max` mails, or `Limits::mailbox_bytes_max` bytes, wait already: the

@@ -145,6 +145,8 @@ pub struct Session {
     pub stall_timer: bool,
     /// Whether its peer took bytes since it was last looked at for that.
     pub progress: bool,
+    /// Whether its handler, elsewhere, has not heard yet all that other threads have told it.
+    pub told: bool,
     /// What goes ahead of each message, if it is that what becomes of them.
     header: Option<&'static Header>,
     /// When the peer was last heard of: a byte came, or it took some; or the session was opened.
@@ -194,6 +196,7 @@ impl Session {
             greeted: false,
             stall_timer: false,
             progress: false,
+            told: false,
             header: None,
             active: now,
             deadline: None,

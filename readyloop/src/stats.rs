@@ -33,7 +33,8 @@ pub struct Stats {
     pub accepts_skipped: u64,
     /// How often a listener was laid to rest.
     pub listener_rests: u64,
-    /// Sessions ended, by [`CloseReason::kind`].
+    /// Sessions ended, by [`CloseReason::kind`]; also those that were never opened: dials that failed, and
+    /// callers whose preamble did. So they may be more than were opened.
     pub closed: [u64; CloseReason::KINDS],
     /// Calls that read.
     pub recvs: u64,

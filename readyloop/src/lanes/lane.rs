@@ -260,6 +260,11 @@ impl<F> Batch<F> {
         Ok(())
     }
 
+    /// Whether there are messages.
+    pub fn has_messages(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Message(_)))
+    }
+
     /// All messages that were here have been handled.
     pub fn forget_told(&mut self) {
         self.told = Load::default();

@@ -233,6 +233,9 @@ impl<H: Handler<M>, M: Send + 'static> Lanes<H, M> {
             sessions.stats.opened += 1;
             *late = Late(batch.framer.take());
         }
+        if desk.told {
+            desk.hear(sessions, id, &batch);
+        }
         let next = if batch.is_done() {
             self.put_away(batch);
             desk.pending.take()
@@ -461,6 +464,9 @@ impl<H: Handler<M>, M: Send + 'static> Hosting for Lanes<H, M> {
         if let Err(message) = self.pending(id, desk).push_message(message, load, told_max) {
             sessions.kill(id, CloseReason::SendFull);
             drop(message);
+        } else {
+            desk.told = true;
+            sessions.is_told(id);
         }
         if waits_at_home {
             self.listed.push(id);

@@ -125,6 +125,8 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.connected(now);
+        // It is for callers to speak first.
+        session.greeted |= peer.listener.is_none();
         if self.edge {
             // Registered for everything, and never changed; as with those that were accepted.
             session.interest = Interest::READ;

@@ -251,7 +251,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             }
             Letter::Stop => {
                 self.receive_all();
-                self.drain();
+                self.stop_is_heard = true;
             }
             Letter::StopNow => {
                 self.receive_all();

@@ -82,6 +82,9 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         if let Err(panic) = catch_unwind(told) {
             self.panicked(id, panic);
         }
+        if !H::ELSEWHERE {
+            self.sessions.answers_follow(id);
+        }
         true
     }
 

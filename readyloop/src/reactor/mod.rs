@@ -94,6 +94,8 @@ pub struct Reactor<K: Kernel, H: Host> {
     /// How long to wait for kernel memory.
     backoff: Backoff,
     stage: Stage,
+    /// It drains from the end of this turn's intake on.
+    stop_is_heard: bool,
     report: Report,
     measures_waits: bool,
 }
@@ -147,6 +149,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
             rearms: Vec::new(),
             backoff: Backoff::new(),
             stage: Stage::Running,
+            stop_is_heard: false,
             report,
             measures_waits,
             limits,
@@ -192,6 +195,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         self.clock();
         self.mail();
         self.intake(ready);
+        self.obey_stop();
         self.timers();
         self.dial();
         self.depart();

@@ -237,6 +237,11 @@ impl<M: Send + 'static> Remote<M> {
     /// order with the other verbs. It weighs its own size; for what it owns elsewhere in memory there is
     /// [`Remote::tell_weighing`].
     ///
+    /// What the handler sends because of it takes the way of an answer: on workers, bytes that this thread sends
+    /// or broadcasts behind the message may leave before it. If their order matters, send all by one door. An
+    /// end is different: a [`Remote::close`] behind the message waits until it was heard and answered; a
+    /// [`Remote::abort`] does not.
+    ///
     /// A session that was dialled and has not been answered hears it behind its `on_open`. One whose end has
     /// begun hears nothing: the message is dropped, and counted if the reactor knows (`Stats::mails_stale`).
     /// What waits for one session, because its peer has not answered or because its worker is busy, is

@@ -40,9 +40,18 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
     pub(super) fn signalled(&mut self) {
         for _ in 0..self.kernel.signals_seen() {
             match self.stage {
-                Stage::Running => self.drain(),
+                Stage::Running if !self.stop_is_heard => self.stop_is_heard = true,
                 _ => self.stop_now(),
             }
+        }
+    }
+
+    /// A stop that this turn has heard of comes behind what the wait before it has found: what had arrived
+    /// then is still handled.
+    #[inline]
+    pub(super) fn obey_stop(&mut self) {
+        if std::mem::take(&mut self.stop_is_heard) {
+            self.drain();
         }
     }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::buffer::CommandBuffer;
+use crate::close::CloseReason;
 use crate::command::Command;
 use crate::id::SessionId;
 use crate::outbox::{Posts, Taken};
@@ -58,7 +59,7 @@ impl Sessions {
                 self.answer_has_come(id, bytes.len());
                 self.send_bare(id, &bytes)
             }
-            Command::Close(id, reason) => self.close(self.slot(id), reason),
+            Command::Close(id, reason) => self.close_behind_told(self.slot(id), reason),
             Command::Kill(id, reason) => self.kill(self.slot(id), reason),
             Command::Join(joining) => self.join(self.slot(joining.id()), joining.group()),
             Command::Leave(id, group) => self.leave(self.slot(id), &group),
@@ -110,10 +111,49 @@ impl Sessions {
         for (behind, command) in std::mem::take(&mut buffer.rest) {
             self.send_entries(id, name, &buffer.page, sent..behind);
             sent = behind;
-            self.apply(command);
+            match command {
+                Command::Close(to, reason) if to == name => self.close(id, reason),
+                other => self.apply(other),
+            };
         }
         self.send_entries(id, name, &buffer.page, sent..buffer.page.len());
         Some(self.get(id)?.holds())
+    }
+
+    /// Closes a session for somebody else, behind what its handler was told before; `false` if its end has
+    /// begun.
+    fn close_behind_told(&mut self, id: SessionId, reason: CloseReason) -> bool {
+        let waits = self.get(id).is_some_and(|session| session.told);
+        if !waits && !self.answers_are_coming(id) {
+            return self.close(id, reason);
+        }
+        let begins = self.begin_closing(id);
+        if begins {
+            self.ends.insert(id, reason);
+        }
+        begins
+    }
+
+    /// The handler of a session, elsewhere, is about to hear a message.
+    pub fn is_told(&mut self, id: SessionId) {
+        if let Some(session) = self.get_mut(id) {
+            session.told = true;
+        }
+    }
+
+    /// It has heard all of them, and what it has asked for then is done.
+    pub fn has_heard(&mut self, id: SessionId) {
+        if let Some(session) = self.get_mut(id) {
+            session.told = false;
+        }
+        self.end_behind_told(id);
+    }
+
+    /// Closes a session for which that has waited.
+    pub(super) fn end_behind_told(&mut self, id: SessionId) {
+        if let Some(reason) = self.ends.remove(&id) {
+            self.close(id, reason);
+        }
     }
 
     /// Sends what is in these entries of a page.

@@ -21,6 +21,8 @@ pub(super) struct Following {
     ended: bool,
     /// What becomes of its messages, by its handler's choice.
     form: Option<Form>,
+    /// Some of it was asked for because of a message.
+    told: bool,
     /// The word of the reactor to itself behind which all of this has come.
     word: u64,
 }
@@ -165,6 +167,19 @@ impl Sessions {
         self.outboxes.push_own(Command::Close(id, reason));
     }
 
+    /// The session's handler has heard a message of another thread: what it has asked for then, and is on its
+    /// way, is done before whatever ends the session behind that message.
+    pub fn answers_follow(&mut self, id: SessionId) {
+        if let Some(following) = self.following.get_mut(&id) {
+            following.told = true;
+        }
+    }
+
+    /// Whether that is so.
+    pub(super) fn answers_are_coming(&self, id: SessionId) -> bool {
+        self.following.get(&id).is_some_and(|following| following.told)
+    }
+
     /// Whether the handler has closed it, and that is on its way.
     pub(super) fn is_closing_behind(&self, id: SessionId) -> bool {
         self.following.get(&id).is_some_and(|following| following.ended)
@@ -198,6 +213,7 @@ impl Sessions {
         });
         for id in come {
             self.release(id, Holds::FOLLOWS);
+            self.end_behind_told(id);
         }
     }
 }

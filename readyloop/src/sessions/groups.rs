@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::command::Command;
+use crate::encoder::HeaderBytes;
 use crate::group::{Group, SlowMember};
 use crate::id::SessionId;
-use crate::session::Holds;
+use crate::session::{Holds, Session};
 
 use super::encoded::Copies;
 use super::{Sessions, key};
@@ -76,7 +77,9 @@ impl Sessions {
             else {
                 continue;
             };
-            if session.holds().has(Holds::QUEUE) && !self.is_for_slow(*id, group) {
+            if session.holds().has(Holds::QUEUE)
+                && !self.is_for_slow(*id, group, copies.message.len())
+            {
                 continue;
             }
             self.stats.deliveries += 1;
@@ -112,8 +115,14 @@ impl Sessions {
         somebody
     }
 
-    /// Whether a member that stands over the high mark gets the message; if not, what follows.
-    fn is_for_slow(&mut self, id: SessionId, group: &Group) -> bool {
+    /// Whether a member that stands over the high mark gets a message of so many bytes; if not, what follows.
+    /// Who was not written to since is not slow: what many say in one turn is over the mark of the fastest.
+    fn is_for_slow(&mut self, id: SessionId, group: &Group, bytes: usize) -> bool {
+        let is_tried = self.get(id).is_some_and(Session::is_blocked);
+        let unsent = self.unsent_bytes(id) + HeaderBytes::MAX + bytes;
+        if !is_tried && unsent <= self.limits.send_max_bytes {
+            return true;
+        }
         match group.slow_member() {
             SlowMember::PauseSender => return true,
             SlowMember::DropMessage => self.stats.deliveries_dropped += 1,

@@ -84,6 +84,8 @@ pub struct Sessions {
     following: BTreeMap<SessionId, Following>,
     /// Those of the sessions that have any.
     encoders: Encoders,
+    /// Closes that wait until a handler elsewhere has heard what it was told before.
+    ends: BTreeMap<SessionId, CloseReason>,
     reactors: usize,
     /// Who is in which group.
     members: Members,
@@ -144,6 +146,7 @@ impl Sessions {
             outboxes: Rc::new(Outboxes::new(reactor as usize, reactors, serving, &limits)),
             following: BTreeMap::new(),
             encoders: Encoders::default(),
+            ends: BTreeMap::new(),
             reactors,
             members: Members::default(),
             timed: limits.idle_timeout.is_some() || limits.handshake_timeout.is_some(),
@@ -538,6 +541,7 @@ impl Sessions {
         if session.encodes() {
             self.forget_encoder(id);
         }
+        self.ends.remove(&id);
         self.wheel.cancel_all(&mut session.timers);
         self.names.forget(id);
         let ip = self.origins.get_mut(id.index()).and_then(Option::take);

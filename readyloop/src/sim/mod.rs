@@ -229,6 +229,9 @@ impl Net {
     /// Calls `turn`, which steps every reactor, until [`Net::is_quiet`]. Meanwhile no wait jumps to its timeout, so that no
     /// timer fires only because everything else is done. Returns how many turns it took.
     ///
+    /// A session that waits for kernel memory, and a listener that rests, wait for time to pass
+    /// (`Faults::memory_short`, `rearm_refused`, `accept_exhausted`): then settle, [`Net::advance`], and settle again.
+    ///
     /// # Panics
     /// When the net is not quiet after `turns_max` turns: the server spins, or it is starved.
     pub fn settle(&self, turns_max: usize, mut turn: impl FnMut()) -> usize {

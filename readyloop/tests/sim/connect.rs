@@ -179,3 +179,32 @@ fn another_thread_reaches_who_was_just_dialled_as_soon_as_it_knows_the_name() {
         assert_eq!(peer.received(), b"hello", "{way:?}");
     }
 }
+
+#[test]
+fn who_was_dialled_may_be_silent_and_a_caller_may_not() {
+    for (way, (plan, trigger)) in ways().enumerate() {
+        let second = Duration::from_secs(1);
+        let limits = Limits { handshake_timeout: Some(second), ..Limits::default() };
+        let react = move |fact: &Fact, context: &mut Context<'_>, _: &Remote| {
+            if let Fact::Frame(..) = fact {
+                let to: Address = "10.9.9.9:9".parse().unwrap();
+                context.connect(&to, second).unwrap();
+            }
+        };
+        let mut town = town(way as u64, (plan, trigger), Faults::none(), &limits, react);
+        let (client, _) = town.caller();
+        client.send(&framed(b"dial"));
+        town.settle();
+        let (silent, caller) = town.caller();
+        let peer = town.net.dialled().unwrap();
+        peer.accept();
+        town.settle();
+        town.net.advance(5 * second);
+        town.settle();
+        silent.finish();
+        town.settle();
+        let closes = town.facts().into_iter().filter(|fact| matches!(fact, Fact::Close(..)));
+        let expected = Fact::Close(caller, CloseReason::HandshakeTimeout);
+        assert_eq!((peer.end(), closes.collect()), (None, vec![expected]), "{plan:?} {trigger:?}");
+    }
+}

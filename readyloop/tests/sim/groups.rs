@@ -216,6 +216,24 @@ fn a_slow_member_is_closed_and_the_others_stay() {
 }
 
 #[test]
+fn who_reads_at_full_speed_is_not_slow_however_much_is_said_in_one_turn() {
+    for slow in [SlowMember::DropMessage, SlowMember::CloseMember, SlowMember::PauseSender] {
+        for trigger in BOTH {
+            let (mut world, group, clients) = world(trigger, slow, 4);
+            // Who speaks is not held by its own echo.
+            say(&mut world, &clients[0], b"leave");
+            let text = [b'x'; 90];
+            clients[0].send(&framed(&text).repeat(20));
+            world.settle();
+            let received = clients[1..].iter().map(|client| client.received().len());
+            let missed = world.reactor.stats().deliveries_dropped;
+            assert_eq!(received.collect::<Vec<_>>(), [20 * 90; 3], "{slow:?}, {trigger:?}");
+            assert_eq!((missed, group.len()), (0, 3), "{slow:?}, {trigger:?}");
+        }
+    }
+}
+
+#[test]
 fn a_sender_waits_for_the_slowest_and_everybody_gets_everything() {
     for trigger in BOTH {
         let (mut world, group, clients) = world(trigger, SlowMember::PauseSender, 3);
