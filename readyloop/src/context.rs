@@ -320,6 +320,9 @@ impl<'a> Context<'a> {
     /// answered (`on_open`); if it does not answer within `timeout`, or says no,
     /// `on_connect_failed` is called.
     ///
+    /// On workers that may be while the callback that dials still runs, on another thread: what is to know
+    /// the id before `on_open` is told is guarded by a lock that is held across this call.
+    ///
     /// `None` when `Limits::sessions_max` sessions are open, or the server stops.
     pub fn connect(&mut self, to: &Address, timeout: Duration) -> Option<SessionId> {
         self.dial(to.clone().into(), timeout)

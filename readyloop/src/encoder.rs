@@ -218,6 +218,9 @@ pub enum Form {
     Stateful(fn(usize) -> usize),
 }
 
+/// Of what is said to become longer than that, nobody knows how long it becomes.
+const ENCODED_MAX: usize = usize::MAX / 4;
+
 impl Form {
     /// Whether messages leave as they are.
     #[inline(always)]
@@ -225,12 +228,13 @@ impl Form {
         matches!(self, Form::Plain)
     }
 
-    /// How long a message of so many bytes is when it leaves, at the most; never less than it was.
+    /// How long a message of so many bytes is when it leaves, at the most; never less than it was, and never
+    /// so long that a sum of such lengths could overflow.
     pub fn encoded_bytes_max(self, bytes: usize) -> usize {
         match self {
             Form::Plain => bytes,
             Form::Header(header) => bytes + (header.head)(bytes).as_slice().len(),
-            Form::Stateful(bytes_max) => bytes_max(bytes).max(bytes),
+            Form::Stateful(encoded) => encoded(bytes).min(ENCODED_MAX).max(bytes),
         }
     }
 }

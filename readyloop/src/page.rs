@@ -298,6 +298,14 @@ impl<W: Writer> Page<W> {
         self.bytes.len() - self.len
     }
 
+    /// There is room for nothing more, until it is made.
+    #[cold]
+    pub fn close_room(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        bytes.truncate(self.len);
+        self.bytes = bytes.into_boxed_slice();
+    }
+
     /// Makes room for `bytes` more, also beyond what a page of a reactor has; and for others that may
     /// follow, but not beyond `bytes_max` on the page.
     pub fn make_room(&mut self, bytes: usize, bytes_max: usize) {

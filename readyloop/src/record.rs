@@ -304,6 +304,15 @@ impl Record {
         fits
     }
 
+    /// So many bytes more wait for the peer that do not lie on the page: what is written there without a look
+    /// at the marks must stay below them all the same.
+    fn more_waits(&self, run: &mut Run, bytes: usize) {
+        run.standing.queued_bytes += bytes;
+        if run.standing.queued_bytes + run.commands.page.room() > self.send_high_bytes {
+            run.commands.page.close_room();
+        }
+    }
+
     /// How long the page may become without a look at the marks.
     #[inline(always)]
     fn page_bytes_max(&self, run: &Run) -> usize {
@@ -430,9 +439,14 @@ impl Record {
         self.go_on(&mut run);
     }
 
+    /// Something that was nobody's has panicked.
+    pub fn count_panic(&self) {
+        self.run.borrow_mut().commands.panics += 1;
+    }
+
     /// The session that is being served is lost: its handler has panicked.
     pub fn panicked(&self) {
-        self.run.borrow_mut().commands.panics += 1;
+        self.count_panic();
         self.ask(Command::Kill(self.serving.get(), CloseReason::HandlerPanicked));
         self.close(Halted::LOST);
     }
@@ -461,7 +475,7 @@ impl Record {
         run.commands.page.end();
         let taken = (!run.commands.is_empty()).then(|| Box::new(std::mem::take(&mut run.commands)));
         let bytes = taken.as_ref().map_or(0, |taken| taken.bytes_for(self.serving.get()));
-        run.standing.queued_bytes += bytes;
+        self.more_waits(&mut run, bytes);
         self.go_on(&mut run);
         taken
     }
@@ -493,7 +507,7 @@ impl Record {
             && let Ok(mut run) = self.run.try_borrow_mut()
         {
             self.watch_mark(&mut run, bytes);
-            run.standing.queued_bytes += bytes;
+            self.more_waits(&mut run, bytes);
         }
     }
 

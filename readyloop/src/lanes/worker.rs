@@ -79,7 +79,15 @@ impl Asking {
     #[cold]
     fn post_foreign(&self) {
         while let Some((reactor, commands)) = self.record.take_foreign(None) {
-            let _ended = self.post_beyond(reactor as usize, Letter::Commands(commands));
+            let letter = Letter::Commands(commands);
+            if self.record.may_be_late() {
+                let _ended = self.post_beyond(reactor as usize, letter);
+            } else {
+                // Who is held already, and goes on asking, is taken as long as there is room; that it was not
+                // is counted.
+                let load = letter.load();
+                let _refused = self.inboxes[reactor as usize].post(letter, load);
+            }
         }
         self.record.forget_late();
     }
@@ -293,11 +301,23 @@ impl<H: Handler<M>, M: Send + 'static> Worker<H, M> {
     /// Messages end where frames do: once the end was asked for, or has come.
     fn message(&mut self, name: SessionId, stage: &mut Stage<H::Session>, message: Message) {
         let record = &self.asking.record;
-        if let Stage::Open(session) = stage
-            && !record.has_ended()
-            && let Some(message) = message.open::<M>()
-        {
-            self.handler.on_message(session, message, &mut Context::worker(record, name));
+        match stage {
+            Stage::Open(session) if !record.has_ended() => {
+                if let Some(message) = message.open::<M>() {
+                    self.handler.on_message(session, message, &mut Context::worker(record, name));
+                }
+            }
+            _ => self.drop_message(message),
+        }
+    }
+
+    /// On behalf of nobody, who may panic.
+    #[cold]
+    fn drop_message(&self, message: Message) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
+            self.asking.record.count_panic();
+            let (id, message) = (SessionId::NONE, panic_message(panic));
+            self.report.tell(Incident::Panicked { id, message }, self.asking.record.now());
         }
     }
 

@@ -71,6 +71,12 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
         }
     }
 
+    /// The reactor is gone, and nobody will be open any more.
+    pub(super) fn drop_all_kept(&mut self) {
+        let kept: Vec<SessionId> = self.kept.keys().copied().collect();
+        kept.into_iter().for_each(|id| self.drop_kept(id));
+    }
+
     fn deliver_message(&mut self, id: SessionId, message: Message) -> bool {
         let Some(link) = self.links.open(id) else {
             self.drop_message(message);

@@ -333,6 +333,7 @@ impl<K: Kernel, H: Host> Drop for Reactor<K, H> {
     /// Nobody will read the mailbox any more, also when the last turn was not the server's end.
     fn drop(&mut self) {
         self.close_mailboxes();
+        self.drop_all_kept();
         self.remote.ended();
         self.report.tell_rest(self.now());
         let mut stats = Box::new(self.sessions.stats.clone());

@@ -30,7 +30,7 @@ impl Record {
         let has_room = self.has_room(run, count);
         if has_room {
             self.write(run, self.serving.get(), [first, second, &[]]);
-            run.standing.queued_bytes += count - bytes;
+            self.more_waits(run, count - bytes);
         }
         has_room
     }
@@ -50,7 +50,7 @@ impl Record {
     fn ask_own(&self, run: &mut Run, count: usize, command: Command) -> bool {
         let has_room = self.has_room(run, count);
         if has_room {
-            run.standing.queued_bytes += count;
+            self.more_waits(run, count);
             run.commands.push(command);
             self.go_on(run);
         }

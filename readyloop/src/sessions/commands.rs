@@ -169,9 +169,8 @@ impl Sessions {
 
     /// Sends a copy of `bytes` to any session, for the handler of `by`.
     pub fn send_to(&mut self, id: SessionId, bytes: &[u8], by: SessionId) -> bool {
-        let id = self.slot(id);
-        if id.reactor() == self.reactor {
-            return self.send(id, bytes);
+        if self.is_own(id.reactor()) {
+            return self.send(self.slot(id), bytes);
         }
         self.route(Command::Send(id, Bytes::copy_from_slice(bytes)), by)
     }

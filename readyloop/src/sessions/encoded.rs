@@ -83,12 +83,27 @@ impl Sessions {
     pub(super) fn send_closing(&mut self, id: SessionId) {
         if let Some(session) = self.get(id).filter(|session| session.encodes()) {
             match session.header() {
-                Some(header) => drop(self.send_bare(id, header.closing)),
-                None => drop(self.send_by_encoder(id, |stateful, out| {
-                    stateful.encoder.closing(out);
-                    true
-                })),
+                Some(header) => self.queue_closing(id, header.closing),
+                None => self.send_closing_of_encoder(id),
             }
+        }
+    }
+
+    #[cold]
+    fn send_closing_of_encoder(&mut self, id: SessionId) {
+        let mut out = Vec::new();
+        let Some(stateful) = self.encoders.get_mut(id) else { return };
+        match catch_unwind(AssertUnwindSafe(|| stateful.encoder.closing(&mut out))) {
+            Ok(()) => self.queue_closing(id, &out),
+            Err(panic) => self.encoder_panicked(id, panic),
+        }
+    }
+
+    /// However much waits: a close loses nothing of that, and is no reason to lose the session.
+    fn queue_closing(&mut self, id: SessionId, bytes: &[u8]) {
+        if let Some(session) = self.slab.get_mut(key(id)).filter(|session| session.accepts()) {
+            session.queue.push(bytes, &mut self.stock);
+            self.mark_dirty(id);
         }
     }
 

@@ -35,5 +35,6 @@ mod town;
 mod towns;
 mod traces;
 mod urgent;
+mod verbs_meet;
 mod world;
 mod worlds;
