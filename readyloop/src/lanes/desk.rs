@@ -25,21 +25,18 @@ pub struct Desk<F, S> {
     pub(super) home: Option<Box<Lane<F, S>>>,
     /// What gathers for its next trip.
     pub(super) pending: Option<Box<Batch<F>>>,
-    /// Messages of other threads are on the lane, or among what gathers for it.
-    pub(super) told: bool,
 }
 
 impl<F, S> Desk<F, S> {
     pub(super) fn new(name: SessionId) -> Desk<F, S> {
-        Desk { home: Some(Lane::new(name)), pending: None, told: false }
+        Desk { home: Some(Lane::new(name)), pending: None }
     }
 
     /// The lane is home with what `batch` has not done: perhaps the handler has heard all messages.
     #[cold]
-    pub(super) fn hear(&mut self, sessions: &mut Sessions, id: SessionId, batch: &Batch<F>) {
+    pub(super) fn hear(&self, sessions: &mut Sessions, id: SessionId, batch: &Batch<F>) {
         let gathers = self.pending.as_ref().is_some_and(|pending| pending.has_messages());
-        self.told = gathers || batch.has_messages();
-        if !self.told {
+        if !gathers && !batch.has_messages() {
             sessions.has_heard(id);
         }
     }

@@ -260,6 +260,12 @@ impl<F> Batch<F> {
         Ok(())
     }
 
+    /// Whether messages have come since it has left last, or before.
+    #[inline(always)]
+    pub fn was_told(&self) -> bool {
+        self.told.mails > 0
+    }
+
     /// Whether there are messages.
     pub fn has_messages(&self) -> bool {
         self.events.iter().any(|event| matches!(event, Event::Message(_)))

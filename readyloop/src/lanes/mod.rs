@@ -233,7 +233,7 @@ impl<H: Handler<M>, M: Send + 'static> Lanes<H, M> {
             sessions.stats.opened += 1;
             *late = Late(batch.framer.take());
         }
-        if desk.told {
+        if batch.was_told() {
             desk.hear(sessions, id, &batch);
         }
         let next = if batch.is_done() {
@@ -465,7 +465,6 @@ impl<H: Handler<M>, M: Send + 'static> Hosting for Lanes<H, M> {
             sessions.kill(id, CloseReason::SendFull);
             drop(message);
         } else {
-            desk.told = true;
             sessions.is_told(id);
         }
         if waits_at_home {
