@@ -6,6 +6,7 @@ use readyloop::kernel::Kernel;
 use readyloop::sim::{End, Faults};
 use readyloop::{Address, CloseReason, Context, Limits, SessionId, Trigger};
 
+use super::order::ways;
 use super::town::{EVERY_PLAN, Plan, Town};
 use super::world::{BOTH, Fact, React, World, echo, echo_and, framed};
 
@@ -262,5 +263,20 @@ fn no_limit_at_its_smallest_keeps_a_reactor_awake() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_had_arrived_before_a_stop_is_answered() {
+    let asks: [fn(&Town); 2] = [|town| town.remote.stop(), |town| town.net.signal()];
+    for (way, ask) in ways().flat_map(|way| asks.map(|ask| (way, ask))) {
+        let mut town = Town::new(0, way.0, way.1, Faults::none(), &Limits::default(), echo);
+        let (client, _) = town.caller();
+        client.send(&framed(b"x"));
+        ask(&town);
+        town.settle();
+        client.finish();
+        town.run_out();
+        assert_eq!(client.received(), framed(b"x"), "{way:?}");
     }
 }
