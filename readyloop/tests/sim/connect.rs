@@ -9,6 +9,7 @@ use readyloop::sim::{End, Faults};
 use readyloop::{Address, CloseReason, Context, Errno, Limits, SessionId};
 
 use super::order::{town, ways};
+use super::town::Plan;
 use super::world::{BOTH, Fact, Remote, World, echo_and, framed};
 
 /// A world whose handler dials once, at its start, and greets at once.
@@ -206,5 +207,33 @@ fn who_was_dialled_may_be_silent_and_a_caller_may_not() {
         let closes = town.facts().into_iter().filter(|fact| matches!(fact, Fact::Close(..)));
         let expected = Fact::Close(caller, CloseReason::HandshakeTimeout);
         assert_eq!((peer.end(), closes.collect()), (None, vec![expected]), "{plan:?} {trigger:?}");
+    }
+}
+
+#[test]
+fn a_dial_that_a_reactor_hears_of_behind_a_stop_does_not_begin() {
+    for trigger in BOTH {
+        // One letter in a turn, unless it is urgent: the dial is opened when the reactor drains.
+        let limits = Limits { mails_per_turn: 1, ..Limits::default() };
+        let way = (Plan::Workers(1), trigger);
+        let mut town = town(0, way, Faults::none(), &limits, |fact, context, _| {
+            if let Fact::Frame(..) = fact {
+                let to: Address = "10.9.9.9:9".parse().unwrap();
+                context.connect(&to, Duration::from_secs(1)).unwrap();
+            }
+        });
+        let (client, _) = town.caller();
+        town.without_workers(|town| {
+            client.send(&framed(b"dial"));
+            town.settle();
+        });
+        town.remote.stop();
+        town.work();
+        town.settle();
+        client.finish();
+        town.run_out();
+        let failed = |fact: &Fact| matches!(fact, Fact::ConnectFailed(_, CloseReason::Stopped));
+        assert!(town.facts().iter().any(failed), "{trigger:?}");
+        assert_eq!(town.net.calls().connects, 0, "{trigger:?}");
     }
 }

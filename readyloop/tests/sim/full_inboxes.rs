@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::sim::{End, Faults};
-use readyloop::{CloseReason, Context, Limits, Trigger};
+use readyloop::{Address, CloseReason, Context, Limits, Trigger};
 
 use super::order::{town, ways};
 use super::town::{Plan, Town};
-use super::world::{BOTH, Fact, Remote, framed};
+use super::world::{BOTH, Fact, Remote, Told, framed};
 
 const ANSWER: usize = 400;
 
@@ -163,4 +163,68 @@ fn a_handler_knows_whether_its_session_is_held() {
         town.settle();
         assert_eq!(*seen.borrow(), [true, false], "{plan:?} {trigger:?}");
     }
+}
+
+#[test]
+fn who_fills_an_inbox_with_what_a_worker_dials_is_held_at_once() {
+    for trigger in BOTH {
+        let limits = Limits { mailbox_mails_max: 2, ..Limits::default() };
+        let way = (Plan::Workers(1), trigger);
+        let mut town = town(0, way, Faults::none(), &limits, |fact, context, _| {
+            if let Fact::Frame(..) = fact {
+                let to: Address = "10.9.9.9:9".parse().unwrap();
+                (0..4).for_each(|_| drop(context.connect(&to, Duration::from_secs(1)).unwrap()));
+            }
+        });
+        let (client, id) = town.caller();
+        town.facts();
+        town.net.while_asleep(|| {});
+        client.send(&framed(b"x").repeat(2));
+        while town.facts().is_empty() {
+            town.turn(0);
+            town.work();
+        }
+        // Both frames were on one lane, and the inbox is full of dials behind the first.
+        town.work();
+        assert_eq!(town.facts(), [], "{trigger:?}");
+        (0..10).for_each(|_| {
+            town.turn(0);
+            town.work();
+        });
+        assert!(town.facts().contains(&Fact::Frame(id, b"x".to_vec())), "{trigger:?}");
+    }
+}
+
+#[test]
+fn who_fills_an_inbox_because_it_was_told_something_is_held_and_nobody_else() {
+    for trigger in BOTH {
+        let mut town = asked_when_told(trigger);
+        let (other, _) = town.caller();
+        let (client, id) = town.caller();
+        // Served last, before the message comes.
+        other.send(&framed(b"a"));
+        town.settle();
+        town.remote.tell(id, Told::new("fill")).unwrap();
+        client.send(&framed(b"b"));
+        other.send(&framed(b"c"));
+        // The mail with the message, and the frames that came with it.
+        town.turn(0);
+        let frames = |fact: &Fact| matches!(fact, Fact::Frame(..));
+        let told: Vec<_> = town.facts().into_iter().filter(frames).collect();
+        let (last, others) = (told.last().unwrap(), &told[..told.len() - 1]);
+        assert!(matches!(last, Fact::Frame(_, frame) if frame == b"c"), "{trigger:?}: {told:?}");
+        assert!(!others.contains(&Fact::Frame(id, b"b".to_vec())), "{trigger:?}: {told:?}");
+        town.settle();
+        assert!(town.facts().contains(&Fact::Frame(id, b"b".to_vec())), "{trigger:?}");
+    }
+}
+
+/// A reactor alone, whose sessions fill its inbox when they are told something.
+fn asked_when_told(trigger: Trigger) -> Town {
+    let way = (Plan::Single, trigger);
+    town(0, way, Faults::none(), &limits(), |fact, _, remote| {
+        if let Fact::Message(id, _) = fact {
+            (0..3).for_each(|_| remote.send(*id, vec![b'a'; ANSWER]).unwrap());
+        }
+    })
 }
