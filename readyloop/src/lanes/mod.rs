@@ -465,7 +465,7 @@ impl<H: Handler<M>, M: Send + 'static> Hosting for Lanes<H, M> {
             sessions.kill(id, CloseReason::SendFull);
             drop(message);
         } else {
-            sessions.is_told(id);
+            sessions.note_told(id);
         }
         if waits_at_home {
             self.listed.push(id);

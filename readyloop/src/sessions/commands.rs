@@ -135,7 +135,7 @@ impl Sessions {
     }
 
     /// The handler of a session, elsewhere, is about to hear a message.
-    pub fn is_told(&mut self, id: SessionId) {
+    pub fn note_told(&mut self, id: SessionId) {
         if let Some(session) = self.get_mut(id) {
             session.told = true;
         }
