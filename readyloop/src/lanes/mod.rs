@@ -251,6 +251,8 @@ impl<H: Handler<M>, M: Send + 'static> Lanes<H, M> {
             Some(batch) => {
                 self.wait_at_home(desk, batch);
                 desk.home = Some(lane);
+                // What has gathered meanwhile may be urgent.
+                self.listed.push(id);
             }
             None => desk.home = Some(lane),
         }

@@ -11,8 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::asker::{self, Asker, Inboxes};
-use crate::command::Command;
-use crate::command::LaneTimer;
+use crate::command::{Command, Commands, LaneTimer};
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::host::{News, tell};
@@ -41,8 +40,7 @@ impl Asker for Asking {
         if reactor == self.record.home() as usize {
             self.record.post_so_far();
         } else if let Some((_, commands)) = self.record.take_foreign(Some(reactor as u8)) {
-            // Of a reactor that has ended, all sessions are dead.
-            let _ended = self.post_beyond(reactor, Letter::Commands(commands));
+            self.post_commands(reactor, commands);
         }
     }
 
@@ -75,19 +73,24 @@ impl Asking {
         Ok(())
     }
 
+    /// Posts what was asked of the sessions of another reactor. Who is held already, and goes on asking, is
+    /// taken as long as there is room; that it was not is counted.
+    fn post_commands(&self, reactor: usize, commands: Commands) {
+        let letter = Letter::Commands(commands);
+        // Of a reactor that has ended, all sessions are dead.
+        if self.record.may_be_late() {
+            let _ended = self.post_beyond(reactor, letter);
+        } else {
+            let load = letter.load();
+            let _refused = self.inboxes[reactor].post(letter, load);
+        }
+    }
+
     /// Posts what the run has asked of other reactors than its own.
     #[cold]
     fn post_foreign(&self) {
         while let Some((reactor, commands)) = self.record.take_foreign(None) {
-            let letter = Letter::Commands(commands);
-            if self.record.may_be_late() {
-                let _ended = self.post_beyond(reactor as usize, letter);
-            } else {
-                // Who is held already, and goes on asking, is taken as long as there is room; that it was not
-                // is counted.
-                let load = letter.load();
-                let _refused = self.inboxes[reactor as usize].post(letter, load);
-            }
+            self.post_commands(reactor as usize, commands);
         }
         self.record.forget_late();
     }

@@ -128,8 +128,10 @@ impl Sessions {
             return self.close(id, reason);
         }
         let begins = self.begin_closing(id);
-        if begins {
-            self.ends.insert(id, reason);
+        // Also one that has begun to close behind its own answers, by its handler or by us, is closed when those
+        // are here.
+        if begins || self.answers_are_coming(id) {
+            self.ends.entry(id).or_insert(reason);
         }
         begins
     }

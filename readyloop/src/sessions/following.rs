@@ -170,6 +170,9 @@ impl Sessions {
     /// The session's handler has heard a message of another thread: what it has asked for then, and is on its
     /// way, is done before whatever ends the session behind that message.
     pub fn answers_follow(&mut self, id: SessionId) {
+        if self.outboxes.sent_to_itself(id) > 0 && self.get(id).is_some() {
+            self.following(id);
+        }
         if let Some(following) = self.following.get_mut(&id) {
             following.told = true;
         }

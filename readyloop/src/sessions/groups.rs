@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::command::Command;
-use crate::encoder::HeaderBytes;
 use crate::group::{Group, SlowMember};
 use crate::id::SessionId;
 use crate::session::{Holds, Session};
@@ -119,7 +118,7 @@ impl Sessions {
     /// Who was not written to since is not slow: what many say in one turn is over the mark of the fastest.
     fn is_for_slow(&mut self, id: SessionId, group: &Group, bytes: usize) -> bool {
         let is_tried = self.get(id).is_some_and(Session::is_blocked);
-        let unsent = self.unsent_bytes(id) + HeaderBytes::MAX + bytes;
+        let unsent = self.unsent_bytes(id) + self.form(id).encoded_bytes_max(bytes);
         if !is_tried && unsent <= self.limits.send_max_bytes {
             return true;
         }

@@ -29,6 +29,7 @@ mod stopping;
 mod threads;
 mod timer_names;
 mod timing;
+mod told_and_ended;
 mod told_ends;
 mod topologies;
 mod town;

@@ -267,7 +267,7 @@ fn a_close_of_a_full_queue_is_a_close() {
     }
 }
 
-/// A message that is kept for a dialled session, or lies on a lane, when nobody turns the reactor any more.
+/// A message that is kept for a dialled session, when nobody turns the reactor any more.
 #[test]
 fn what_is_kept_may_panic_when_a_reactor_is_dropped() {
     for way in ways() {
