@@ -139,11 +139,11 @@ pub(crate) trait Hosting {
     /// A session may be read again, and what was read of it is to be handled.
     fn resume(&mut self, _id: SessionId, _session: &Self::Session) {}
 
-    /// A session is over; the first id is that of its slot, by the second one handlers knew it.
+    /// A session is over that handlers knew by this name.
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        ids: (SessionId, SessionId),
+        name: SessionId,
         session: Self::Session,
         reason: CloseReason,
     );
@@ -268,7 +268,7 @@ impl<H: Handler<M>, M: Send + 'static> Hosting for Inline<H, M> {
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        (_, name): (SessionId, SessionId),
+        name: SessionId,
         session: H::Session,
         reason: CloseReason,
     ) {

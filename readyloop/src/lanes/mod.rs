@@ -483,11 +483,10 @@ impl<H: Handler<M>, M: Send + 'static> Hosting for Lanes<H, M> {
     fn close(
         &mut self,
         sessions: &mut Sessions,
-        (id, name): (SessionId, SessionId),
+        name: SessionId,
         mut desk: Place<H, M>,
         reason: CloseReason,
     ) {
-        sessions.forget_lane_timers(id);
         // Its slot is free: it is listed for nobody.
         let mut batch =
             desk.pending.take().unwrap_or_else(|| self.spare.pop().unwrap_or_else(Batch::new));

@@ -46,13 +46,12 @@ impl Asker for Asking {
 
     fn post(&self, inboxes: &Inboxes, reactor: usize, letter: Letter) -> Result<(), Refused> {
         self.post_so_far(inboxes, reactor);
-        let sent = letter.sent().filter(|_| self.is_ours(inboxes));
-        if self.is_ours(inboxes) && self.record.may_be_late() {
-            self.post_beyond(reactor, letter).map_err(|_| Refused::Stopped)?;
-        } else {
+        if !self.is_ours(inboxes) {
             let load = letter.load();
-            inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused)?;
+            return inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused);
         }
+        let sent = letter.sent();
+        self.post_within_bounds(reactor, letter)?;
         self.record.sent_by_remote(sent);
         Ok(())
     }
@@ -73,17 +72,19 @@ impl Asking {
         Ok(())
     }
 
-    /// Posts what was asked of the sessions of another reactor. Who is held already, and goes on asking, is
-    /// taken as long as there is room; that it was not is counted.
-    fn post_commands(&self, reactor: usize, commands: Commands) {
-        let letter = Letter::Commands(commands);
-        // Of a reactor that has ended, all sessions are dead.
+    /// Likewise, unless it waits already: who is held and goes on asking is taken as long as there is room.
+    fn post_within_bounds(&self, reactor: usize, letter: Letter) -> Result<(), Refused> {
         if self.record.may_be_late() {
-            let _ended = self.post_beyond(reactor, letter);
-        } else {
-            let load = letter.load();
-            let _refused = self.inboxes[reactor].post(letter, load);
+            return self.post_beyond(reactor, letter).map_err(|_| Refused::Stopped);
         }
+        let load = letter.load();
+        self.inboxes[reactor].post(letter, load).map_err(|(_, refused)| refused)
+    }
+
+    /// Posts what was asked of the sessions of another reactor.
+    fn post_commands(&self, reactor: usize, commands: Commands) {
+        // What was refused is counted by the inbox; of a reactor that has ended, all sessions are dead.
+        let _refused = self.post_within_bounds(reactor, Letter::Commands(commands));
     }
 
     /// Posts what the run has asked of other reactors than its own.

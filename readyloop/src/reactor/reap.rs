@@ -44,7 +44,7 @@ impl<K: Kernel, H: Host> Reactor<K, H> {
                 self.kernel.close(link.socket, farewell);
                 self.sessions.dismiss(ip);
                 let state = link.session;
-                self.guard(id, |host, sessions| host.close(sessions, (id, name), state, reason));
+                self.guard(id, |host, sessions| host.close(sessions, name, state, reason));
                 return;
             }
             Link::Bare(socket) => self.kernel.close(socket, farewell),

@@ -28,8 +28,10 @@ impl Sessions {
     }
 
     /// A session has ended, and its timers with it.
-    pub fn forget_lane_timers(&mut self, id: SessionId) {
-        self.lane_timers.0.remove(&id);
+    pub(super) fn forget_lane_timers(&mut self, id: SessionId) {
+        if !self.lane_timers.0.is_empty() {
+            self.lane_timers.0.remove(&id);
+        }
     }
 
     /// Starts a timer, or starts it anew; `false` if the session is over.

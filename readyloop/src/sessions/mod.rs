@@ -542,6 +542,7 @@ impl Sessions {
             self.forget_encoder(id);
         }
         self.ends.remove(&id);
+        self.forget_lane_timers(id);
         self.wheel.cancel_all(&mut session.timers);
         self.names.forget(id);
         let ip = self.origins.get_mut(id.index()).and_then(Option::take);
